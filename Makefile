@@ -1,0 +1,61 @@
+# procgroup: daemonize, pidkill, pgtree. "make help" lists the targets.
+
+VERSION = 0.1.0
+PREFIX  = /usr/local
+BINDIR  = $(PREFIX)/bin
+MANDIR  = $(PREFIX)/share/man/man1
+
+GO          = go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# A program is a directory with a main.go.
+PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
+MANUALS  = $(foreach p,$(PROGRAMS),$(p)/$(p).1)
+SCRIPTS  = .ci/run tests/need tests/run tests/demo
+
+# Static, so that one binary serves every distribution. Without VCS stamping,
+# which fails in a checkout that belongs to somebody else.
+GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
+
+.PHONY: build demo test lint install uninstall clean help
+
+## build: the three programs, static, in bin/ (the default)
+build:
+	$(GOBUILD) -o bin/ $(PROGRAMS:%=./%)
+
+## demo: start a service, look at it, end it, and see that nothing is left
+demo: build
+	@tests/demo
+
+## test: go test, then the programs themselves by bats
+test: build
+	$(GO) test ./...
+	tests/run
+
+## lint: format, vet, staticcheck, shellcheck, manuals
+lint:
+	@tests/need shellcheck mandoc
+	@files=$$(gofmt -l .) && test -z "$$files" || { echo "gofmt: $$files" >&2; exit 1; }
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/bats/*.bats
+	mandoc -T lint -W warning $(MANUALS)
+
+## install: programs and manuals below PREFIX (/usr/local); DESTDIR for packages
+install: build
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)'
+	install -m 755 $(PROGRAMS:%=bin/%) '$(DESTDIR)$(BINDIR)'
+	install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)'
+
+## uninstall: takes away what install put there
+uninstall:
+	rm -f $(PROGRAMS:%='$(DESTDIR)$(BINDIR)/%') $(PROGRAMS:%='$(DESTDIR)$(MANDIR)/%.1')
+
+## clean: removes what was built or fetched here
+clean:
+	rm -rf bin .cache
+
+help:
+	@sed -n 's/^## \([a-z]*\): /\1\t/p' Makefile | expand -t 12

@@ -1,0 +1,188 @@
+# shellcheck shell=bash
+# What every bats file loads: the programs in PATH, a directory per test, and
+# the certainty that no test leaves a process behind.
+#
+#     load helper
+#
+# A file with a setup or teardown of its own calls test_setup and
+# test_teardown in it.
+#
+# Conventions. Wait with `eventually`, never with a bare sleep. End only what
+# the test started, by number. Every process of a test carries PROCGROUP_TEST
+# in its environment; teardown ends whatever still carries it, and fails the
+# test. Where the test takes the environment away (env -i), `track` the PID.
+
+# BIN may name another directory with the programs, such as /usr/bin.
+BIN=${BIN:-$(cd "$BATS_TEST_DIRNAME/../../bin" 2>/dev/null && pwd)}
+
+# Debian's, where there is one: a python3 in somebody's home may be out of the
+# reach of an unprivileged user.
+PYTHON=/usr/bin/python3
+[[ -x $PYTHON ]] || PYTHON=$(command -v python3 || :)
+
+# The user that as_user becomes.
+TEST_USER=nobody
+
+setup() { test_setup; }
+teardown() { test_teardown; }
+
+test_setup() {
+    local program
+    for program in daemonize pidkill pgtree; do
+        [[ -x $BIN/$program ]] || fail "$BIN/$program: not built"
+    done
+    PATH=$BIN:$PATH
+    # Messages and art must not depend on the caller's locale.
+    export LC_ALL=C
+    unset LANG LC_CTYPE NO_COLOR NOTIFY_SOCKET
+    umask 022
+    T=$BATS_TEST_TMPDIR
+    export PROCGROUP_TEST=$T
+    # bats makes its directory 0700; as_user has to pass through it.
+    chmod a+x "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$T" 2>/dev/null || :
+    cd "$T" || return
+}
+
+test_teardown() {
+    local left pid
+    # Something that is just exiting is not left behind.
+    eventually 2 nothing_left && return
+    left=$(survivors)
+    for pid in $left; do
+        echo "left behind: $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")" 2>/dev/null
+    done
+    end_all
+    return 1
+}
+
+# fail MESSAGE...: the reason, and the end of the test.
+fail() {
+    echo "$*" >&2
+    return 1
+}
+
+# need_root, need COMMAND..., need_python: skip where it is not there.
+need_root() {
+    ((EUID == 0)) || skip "needs root"
+}
+
+need() {
+    local command
+    for command; do
+        command -v "$command" >/dev/null || skip "needs $command"
+    done
+}
+
+need_python() {
+    [[ -x $PYTHON ]] || skip "needs python3"
+}
+
+# eventually SECONDS COMMAND...: polls until the command succeeds.
+eventually() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS <= deadline)) || return 1
+        sleep 0.02
+    done
+}
+
+# not COMMAND...: for eventually; "eventually 5 not alive $pid".
+not() { ! "$@"; }
+
+# stat_field PID N: field N of /proc/PID/stat, as proc_pid_stat(5) counts
+# them, from 3 (state) on: 4 ppid, 5 pgid, 6 sid, 7 tty_nr, 8 tpgid, 20
+# threads, 22 start time.
+stat_field() {
+    local line fields
+    # The name may hold a newline and a ")": read all of it, cut at the last.
+    IFS= read -rd '' line 2>/dev/null <"/proc/$1/stat" || [[ ${line:-} ]] || return 1
+    read -ra fields <<<"${line##*) }"
+    echo "${fields[$2 - 3]}"
+}
+
+# field PID NAME: a line of /proc/PID/status, such as Umask or SigIgn.
+field() {
+    sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" 2>/dev/null | grep .
+}
+
+# alive PID: it is there, and no zombie. kill -0 would say yes to a zombie.
+alive() {
+    local state
+    state=$(stat_field "$1" 3) && [[ $state != [ZX] ]]
+}
+
+# group_members PGID, session_members SID: the PIDs that are alive in it.
+group_members() { members 5 "$1"; }
+session_members() { members 6 "$1"; }
+
+members() {
+    local dir line fields
+    for dir in /proc/[0-9]*; do
+        line=
+        { IFS= read -rd '' line <"$dir/stat"; } 2>/dev/null || [[ $line ]] || continue
+        read -ra fields <<<"${line##*) }"
+        [[ ${fields[$1 - 3]} == "$2" && ${fields[0]} != [ZX] ]] && echo "${dir#/proc/}"
+    done
+    return 0
+}
+
+group_gone() { [[ -z $(group_members "$1") ]]; }
+
+# fds PID: its open descriptors on one line, in order: "0 1 2 50".
+fds() {
+    # ls in a pipe: the glob would be the shell's, sorted as text.
+    # shellcheck disable=SC2012
+    ls "/proc/$1/fd" | sort -n | paste -sd' '
+}
+
+# track PID...: these belong to the test too, whatever their environment says.
+track() {
+    local pid
+    for pid; do
+        echo "$pid $(stat_field "$pid" 22)" >>"$T/.tracked"
+    done
+}
+
+# survivors: the live processes of this test, without its own shell. A PID
+# that was tracked counts only with the start time that it had then.
+survivors() {
+    local pid start
+    {
+        # The mark is exported after this shell began, so that it is not in
+        # its environ; env keeps it from grep's.
+        env -u PROCGROUP_TEST grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ |
+            cut -d / -f 3
+        [[ -e $T/.tracked ]] && while read -r pid start; do
+            [[ $(stat_field "$pid" 22) != "$start" ]] || echo "$pid"
+        done <"$T/.tracked"
+    } | sort -un | while read -r pid; do
+        alive "$pid" && echo "$pid"
+    done
+    return 0
+}
+
+nothing_left() { [[ -z $(survivors) ]]; }
+
+# end_all: kills every process of this test, for tests that end with their
+# daemons running, and do not want to need pidkill.
+end_all() {
+    local pid
+    for pid in $(survivors); do
+        kill -KILL "$pid" 2>/dev/null || :
+    done
+    eventually 5 nothing_left
+}
+
+# as_user COMMAND...: runs it as an unprivileged user without groups.
+as_user() {
+    setpriv --reuid="$TEST_USER" --regid="$(id -g "$TEST_USER")" --clear-groups \
+        --inh-caps=-all -- "$@"
+}
+
+# on_terminal SCRIPT: runs the shell script on a terminal of its own and, when
+# it is through but its shell still there, closes the terminal: a real hangup.
+# Prints what the terminal showed.
+on_terminal() {
+    "$PYTHON" "$BATS_TEST_DIRNAME/terminal.py" "$1"
+}

@@ -1,0 +1,140 @@
+package posix
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// HZ is the unit of the kernel's clock ticks, sysconf(_SC_CLK_TCK). It is part
+// of the ABI: 100 wherever Go runs.
+const HZ = 100
+
+// Proc is where the process table is read. Tests put a made-up one there.
+var Proc = "/proc"
+
+// Process is one row of the process table: what proc_pid_stat(5) says of a
+// process or thread, and what Table was asked to add.
+type Process struct {
+	PID, PPID, PGID, SID int // a number of another PID namespace is 0
+
+	TGID    int    // its process; differs from PID in a thread's row
+	TTY     int    // device number of the controlling terminal, 0 for none
+	TPGID   int    // foreground group of that terminal, -1 for none
+	Threads int    // 0 in the row of a thread that has ended
+	Nice    int    // -20 to 19
+	UID     int    // effective user, with Owner
+	RSS     int    // KiB, with Memory
+	Flags   uint32 // PF_*, include/linux/sched.h
+	State   byte   // a letter of R S D T t Z X I
+	Start   uint64 // ticks after boot; with PID, a process's identity
+	CPU     uint64 // ticks used, user and system
+	Comm    string // raw bytes, at most 15 but for kernel threads
+	Args    string // raw bytes, each argument ended by NUL, with Args
+}
+
+// Zombie tells whether the process has ended and waits for its parent. A
+// leader that has ended while other threads of it go on is in state Z too, but
+// the process lives: such threads are still counted.
+func (p *Process) Zombie() bool {
+	return (p.State == 'Z' || p.State == 'X') && p.Threads <= 1
+}
+
+// Kernel tells whether it is a kernel thread. Its flag says so (PF_KTHREAD);
+// session 0 and parent 0 do not, in a PID namespace.
+func (p *Process) Kernel() bool { return p.Flags&0x00200000 != 0 }
+
+// Fields says what Table reads beyond stat. Each costs up to three system
+// calls for each process.
+type Fields uint
+
+const (
+	Owner   Fields = 1 << iota // UID
+	Args                       // Args
+	Memory                     // RSS
+	Threads                    // a row for each further thread, after its process's
+)
+
+// PIDs lists the processes that /proc shows, in ascending order.
+func PIDs() ([]int, error) { return pids() }
+
+// Table reads the rows of pids, in their order. The rows that keep refuses are
+// left out before more than stat and owner are read; so are processes that
+// have vanished. Keep is called from two goroutines. Denied says that the
+// kernel did not let some be read (hidepid, proc(5)).
+func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
+	return table(pids, fields, keep)
+}
+
+// ReadStat reads the row of one process, or thread. For one that is not there
+// the error is unix.ESRCH.
+func ReadStat(pid int) (Process, error) {
+	rows, denied, err := table([]int{pid}, 0, nil)
+	switch {
+	case err != nil:
+		return Process{}, err
+	case denied:
+		err = unix.EPERM
+	case len(rows) == 0:
+		err = unix.ESRCH
+	default:
+		return rows[0], nil
+	}
+	return Process{}, &os.PathError{Op: "read", Path: Proc + "/" + strconv.Itoa(pid) + "/stat", Err: err}
+}
+
+var errStat = errors.New("malformed stat")
+
+// parseStat reads a line of proc_pid_stat(5). The name may hold anything,
+// parentheses and newlines too, so it ends at the last ")".
+func parseStat(line []byte, p *Process) error {
+	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if open < 2 || end < open || len(line) < end+4 {
+		return errStat
+	}
+	pid, _, ok := number(line[:open])
+	if !ok {
+		return errStat
+	}
+	var f [19]int64 // fields 4 to 22
+	rest := line[end+3:]
+	for i := range f {
+		if f[i], rest, ok = number(rest); !ok {
+			return errStat
+		}
+	}
+	p.PID, p.TGID = int(pid), int(pid)
+	p.Comm = string(line[open+1 : end])
+	p.State = line[end+2]
+	p.PPID, p.PGID, p.SID = int(f[0]), int(f[1]), int(f[2])
+	p.TTY, p.TPGID, p.Flags = int(f[3]), int(f[4]), uint32(f[5])
+	p.CPU = uint64(f[10] + f[11])
+	p.Nice, p.Threads, p.Start = int(f[15]), int(f[16]), uint64(f[18])
+	return nil
+}
+
+// number takes a decimal number and the blanks around it off the front of b.
+func number(b []byte) (n int64, rest []byte, ok bool) {
+	b = bytes.TrimLeft(b, " ")
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		b = b[1:]
+	}
+	i := 0
+	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
+		if i == 18 { // more would overflow, and no field has as many
+			return 0, nil, false
+		}
+		n = n*10 + int64(b[i]-'0')
+	}
+	if i == 0 || i < len(b) && b[i] != ' ' && b[i] != '\n' {
+		return 0, nil, false
+	}
+	if negative {
+		n = -n
+	}
+	return n, b[i:], true
+}

@@ -1,0 +1,222 @@
+package posix
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+func pids() ([]int, error) {
+	fd, err := unix.Open(Proc, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: Proc, Err: err}
+	}
+	defer unix.Close(fd)
+	list, err := numbers(fd, make([]byte, 1<<15), nil)
+	if err == nil && len(list) == 0 {
+		err = errors.New("no processes: not mounted?")
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: Proc, Err: err}
+	}
+	return list, nil
+}
+
+func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
+	dir, err := unix.Open(Proc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, false, &os.PathError{Op: "open", Path: Proc, Err: err}
+	}
+	defer unix.Close(dir)
+
+	// The kernel spends its time for each process in turn, so two workers
+	// are nearly twice as fast; a chunk at a time keeps them off each other.
+	const workers, chunk = 2, 64
+	var (
+		next  atomic.Int64
+		wg    sync.WaitGroup
+		parts = make([][]Process, (len(pids)+chunk-1)/chunk)
+		fails [workers]error
+		no    [workers]bool
+	)
+	for w := range min(workers, len(parts)) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			r := reader{dir: dir, fields: fields, keep: keep, buf: make([]byte, 4096)}
+			for fails[w] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(parts) {
+					break
+				}
+				part := pids[i*chunk : min(len(pids), (i+1)*chunk)]
+				parts[i], fails[w] = r.rows(part)
+			}
+			no[w] = r.denied
+		}()
+	}
+	wg.Wait()
+	for w := range workers {
+		denied = denied || no[w]
+		if err == nil {
+			err = fails[w]
+		}
+	}
+	return slices.Concat(parts...), denied, err
+}
+
+// reader is one worker of Table with its buffer.
+type reader struct {
+	dir    int // of /proc
+	fields Fields
+	keep   func(*Process) bool
+	buf    []byte
+	denied bool
+}
+
+// rows reads a part of the table.
+func (r *reader) rows(pids []int) ([]Process, error) {
+	rows := make([]Process, 0, len(pids))
+	for _, pid := range pids {
+		rows = append(rows, Process{})
+		err := r.row(strconv.Itoa(pid), &rows[len(rows)-1])
+		p := rows[len(rows)-1]
+		if err != nil {
+			rows = rows[:len(rows)-1]
+		}
+		if err == nil && r.fields&Threads != 0 && p.Threads > 1 {
+			rows, err = r.threads(p, rows)
+		}
+		switch {
+		case err == nil, err == errSkip, vanished(err):
+		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+			r.denied = true
+		default:
+			return nil, &os.PathError{Op: "read", Path: Proc + "/" + strconv.Itoa(pid), Err: err}
+		}
+	}
+	return rows, nil
+}
+
+var errSkip = errors.New("not wanted")
+
+// row reads all of one process in one visit.
+func (r *reader) row(pid string, p *Process) error {
+	b, err := r.file(pid + "/stat")
+	if err == nil {
+		err = parseStat(b, p)
+	}
+	if err == nil && r.fields&Owner != 0 {
+		// The files in the directory are root's where the process is not
+		// dumpable; the directory itself is the effective user's, proc(5).
+		var st unix.Stat_t
+		err = unix.Fstatat(r.dir, pid, &st, 0)
+		p.UID = int(st.Uid)
+	}
+	if err == nil && r.keep != nil && !r.keep(p) {
+		err = errSkip
+	}
+	if err == nil && r.fields&Args != 0 && !p.Kernel() {
+		b, err = r.file(pid + "/cmdline")
+		p.Args = string(b)
+	}
+	if err == nil && r.fields&Memory != 0 {
+		b, err = r.file(pid + "/statm")
+		if _, b, ok := number(b); ok {
+			pages, _, _ := number(b)
+			p.RSS = int(pages) * os.Getpagesize() / 1024
+		}
+	}
+	return err
+}
+
+// threads adds the rows of p's threads other than its first.
+func (r *reader) threads(p Process, rows []Process) ([]Process, error) {
+	task := strconv.Itoa(p.PID) + "/task"
+	fd, err := unix.Openat(r.dir, task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return rows, err
+	}
+	defer unix.Close(fd)
+	tids, err := numbers(fd, r.buf, nil)
+	for _, tid := range tids {
+		if tid == p.PID {
+			continue
+		}
+		t := Process{UID: p.UID, RSS: p.RSS, Args: p.Args}
+		b, err := r.file(task + "/" + strconv.Itoa(tid) + "/stat")
+		if err == nil {
+			err = parseStat(b, &t)
+		}
+		if err == nil {
+			t.TGID = p.PID
+			rows = append(rows, t)
+		} else if !vanished(err) {
+			return rows, err
+		}
+	}
+	return rows, err
+}
+
+// most bounds what is kept of a file: command lines have no limit of their own
+// that is worth its memory.
+const most = 128 << 10
+
+// file reads a file below /proc into r.buf, which the next call reuses.
+func (r *reader) file(path string) ([]byte, error) {
+	fd, err := unix.Openat(r.dir, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	for n := 0; ; {
+		m, err := unix.Read(fd, r.buf[n:])
+		if err != nil {
+			return nil, err
+		}
+		// proc files give all they have at once: a short read is the end.
+		if n += m; n < len(r.buf) || n >= most {
+			return r.buf[:n], nil
+		}
+		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	}
+}
+
+// vanished tells the two errors of a process that has ended: ENOENT for a name
+// that is looked up, ESRCH for one already open (proc(5)).
+func vanished(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+}
+
+// numbers appends the numeric names of a directory to list.
+func numbers(fd int, buf []byte, list []int) ([]int, error) {
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil || n == 0 {
+			return list, err
+		}
+		// struct linux_dirent64: ino and off, 8 bytes each; reclen at 16,
+		// type at 18, name from 19 to a NUL (getdents(2)).
+		for b := buf[:n]; len(b) > 0; b = b[binary.NativeEndian.Uint16(b[16:]):] {
+			id := 0
+			for _, c := range b[19:] {
+				if c < '0' || c > '9' {
+					if c != 0 {
+						id = 0
+					}
+					break
+				}
+				id = id*10 + int(c-'0')
+			}
+			if id > 0 {
+				list = append(list, id)
+			}
+		}
+	}
+}

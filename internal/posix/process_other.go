@@ -1,0 +1,11 @@
+//go:build !linux
+
+package posix
+
+import "errors"
+
+func pids() ([]int, error) { return nil, errors.ErrUnsupported }
+
+func table([]int, Fields, func(*Process) bool) ([]Process, bool, error) {
+	return nil, false, errors.ErrUnsupported
+}

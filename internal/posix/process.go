@@ -3,18 +3,14 @@ package posix
 import (
 	"bytes"
 	"errors"
-	"os"
-	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // HZ is the unit of the kernel's clock ticks, sysconf(_SC_CLK_TCK). It is part
 // of the ABI: 100 wherever Go runs.
 const HZ = 100
 
-// Proc is where the process table is read. Tests put a made-up one there.
-var Proc = "/proc"
+// ProcRoot is where the process table is read. Tests put a made-up one there.
+var ProcRoot = "/proc"
 
 // Process is one row of the process table: what proc_pid_stat(5) says of a
 // process or thread, and what Table was asked to add.
@@ -71,20 +67,7 @@ func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 
 // ReadStat reads the row of one process, or thread. For one that is not there
 // the error is unix.ESRCH.
-func ReadStat(pid int) (Process, error) {
-	rows, denied, err := table([]int{pid}, 0, nil)
-	switch {
-	case err != nil:
-		return Process{}, err
-	case denied:
-		err = unix.EPERM
-	case len(rows) == 0:
-		err = unix.ESRCH
-	default:
-		return rows[0], nil
-	}
-	return Process{}, &os.PathError{Op: "read", Path: Proc + "/" + strconv.Itoa(pid) + "/stat", Err: err}
-}
+func ReadStat(pid int) (Process, error) { return readStat(pid) }
 
 var errStat = errors.New("malformed stat")
 

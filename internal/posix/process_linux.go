@@ -13,9 +13,9 @@ import (
 )
 
 func pids() ([]int, error) {
-	fd, err := unix.Open(Proc, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(ProcRoot, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: Proc, Err: err}
+		return nil, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
 	defer unix.Close(fd)
 	list, err := numbers(fd, make([]byte, 1<<15), nil)
@@ -23,15 +23,15 @@ func pids() ([]int, error) {
 		err = errors.New("no processes: not mounted?")
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "read", Path: Proc, Err: err}
+		return nil, &os.PathError{Op: "read", Path: ProcRoot, Err: err}
 	}
 	return list, nil
 }
 
 func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
-	dir, err := unix.Open(Proc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Open(ProcRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, false, &os.PathError{Op: "open", Path: Proc, Err: err}
+		return nil, false, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
 	defer unix.Close(dir)
 
@@ -71,7 +71,19 @@ func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 	return slices.Concat(parts...), denied, err
 }
 
-// reader is one worker of Table with its buffer.
+func readStat(pid int) (p Process, err error) {
+	path := ProcRoot + "/" + strconv.Itoa(pid)
+	r := reader{dir: unix.AT_FDCWD, buf: make([]byte, 1024)}
+	if err = r.row(path, &p); vanished(err) {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return Process{}, &os.PathError{Op: "read", Path: path + "/stat", Err: err}
+	}
+	return p, nil
+}
+
+// reader is one worker of Table, with its buffer.
 type reader struct {
 	dir    int // of /proc
 	fields Fields
@@ -98,7 +110,7 @@ func (r *reader) rows(pids []int) ([]Process, error) {
 		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 			r.denied = true
 		default:
-			return nil, &os.PathError{Op: "read", Path: Proc + "/" + strconv.Itoa(pid), Err: err}
+			return nil, &os.PathError{Op: "read", Path: ProcRoot + "/" + strconv.Itoa(pid), Err: err}
 		}
 	}
 	return rows, nil

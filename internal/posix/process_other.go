@@ -9,3 +9,5 @@ func pids() ([]int, error) { return nil, errors.ErrUnsupported }
 func table([]int, Fields, func(*Process) bool) ([]Process, bool, error) {
 	return nil, false, errors.ErrUnsupported
 }
+
+func readStat(int) (Process, error) { return Process{}, errors.ErrUnsupported }

@@ -1,0 +1,180 @@
+package posix
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Group is a process group, known by its leader where that still is there.
+type Group struct {
+	ID     int
+	Leader *Handle // nil: it was gone from the start
+}
+
+// Signal sends sig to every member. It succeeds when one member could be
+// signalled (kill(2)); EPERM: none; ESRCH: the group is empty.
+func (g *Group) Signal(sig unix.Signal) error {
+	if g.Leader != nil {
+		return g.Leader.signalGroup(sig)
+	}
+	return unix.Kill(-g.ID, sig)
+}
+
+// Empty tells, without looking through the process table, that nothing is
+// left, not even a zombie. False says nothing.
+func (g *Group) Empty() bool {
+	return g.Signal(0) == unix.ESRCH
+}
+
+// Members are the processes of the group, zombies among them.
+func (g *Group) Members() ([]int, error) {
+	return Matching(g.Has)
+}
+
+// Has tells whether a process is in the group.
+func (g *Group) Has(pid int) bool {
+	id, err := unix.Getpgid(pid)
+	return err == nil && id == g.ID
+}
+
+// Matching are the processes of the machine for which match holds.
+func Matching(match func(pid int) bool) ([]int, error) {
+	all, err := PIDs()
+	if err != nil {
+		return nil, err
+	}
+	some := all[:0]
+	for _, pid := range all {
+		if match(pid) {
+			some = append(some, pid)
+		}
+	}
+	return some, nil
+}
+
+// End sends sig to the group and, after each wait, the next one, until it is
+// gone. It tells whether it is. It is daemonize's way to clean up.
+func (g *Group) End(steps ...Step) bool {
+	w := g.Watch()
+	defer w.Close()
+	for _, s := range steps {
+		if g.Signal(s.Signal) == unix.ESRCH {
+			return true
+		}
+		g.Signal(unix.SIGCONT) // a stopped member acts on nothing but KILL
+		Await(time.Now().Add(s.Wait), w)
+		if w.Gone {
+			return true
+		}
+	}
+	return false
+}
+
+// Step is one signal of a schedule and the longest wait after it.
+type Step struct {
+	Signal unix.Signal
+	Wait   time.Duration
+}
+
+// Watch follows a set of processes, which may grow, until no member lives.
+// One member at a time is pinned and waited for: whoever is next costs a few
+// system calls, however many there are, and no limit on descriptors is met.
+type Watch struct {
+	Has   func(pid int) bool    // whether a process is in the set
+	List  func() ([]int, error) // who is in the set now, zombies too
+	Empty func() bool           // may say cheaply that nobody is; or nil
+	Gone  bool
+	Err   error // of List: the process table cannot be read
+
+	now  *Handle // waited for
+	rest []int   // of the last list
+}
+
+// Watch follows the group, beginning with its leader.
+func (g *Group) Watch() *Watch {
+	w := &Watch{Has: g.Has, List: g.Members, Empty: g.Empty}
+	if g.Leader != nil {
+		w.Begin(g.Leader.PID)
+	}
+	return w
+}
+
+// Begin names the processes to wait for before the set is listed at all.
+func (w *Watch) Begin(pids ...int) { w.rest = append(w.rest, pids...) }
+
+// next moves on to a member that lives. It sets Gone if there is none.
+func (w *Watch) next() {
+	if w.now != nil {
+		if !w.now.Exited() {
+			return
+		}
+		// Most often this was the last one, and its parent reaps it now:
+		// then nobody has to look through the process table.
+		if len(w.rest) == 0 && w.Empty != nil && !w.Empty() {
+			w.now.reaped(time.Millisecond)
+		}
+		w.now.Close()
+		w.now = nil
+	}
+	for last := []int{-1}; ; {
+		for len(w.rest) > 0 {
+			pid := w.rest[0]
+			w.rest = w.rest[1:]
+			h, err := open(pid)
+			if err != nil {
+				continue
+			}
+			if h.fd < 0 {
+				stat, _ := ReadStat(pid)
+				h.Start = stat.Start
+			}
+			if w.Has(pid) && !h.Exited() {
+				w.now = h
+				return
+			}
+			h.Close()
+		}
+		if w.Gone = w.Empty != nil && w.Empty(); w.Gone {
+			return
+		}
+		list, err := w.List()
+		if w.Err = err; err != nil {
+			return
+		}
+		// A list is no snapshot: a member may fork behind its back and end.
+		// Two alike in a row, and nobody alive in between, is the end.
+		if w.Gone = slices.Equal(list, last); w.Gone {
+			return
+		}
+		w.rest, last = list, list
+	}
+}
+
+// Close lets go of the process that is waited for.
+func (w *Watch) Close() {
+	w.now.Close()
+	w.now = nil
+}
+
+// Await returns when one of the watches turns out to be gone or the deadline
+// has passed, whichever is first.
+func Await(deadline time.Time, watches ...*Watch) {
+	handles := make([]*Handle, 0, len(watches))
+	for {
+		handles = handles[:0]
+		for _, w := range watches {
+			w.next()
+			if w.Gone || w.Err != nil {
+				return
+			}
+			handles = append(handles, w.now)
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return
+		}
+		waitAny(handles, left)
+	}
+}

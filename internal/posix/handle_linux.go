@@ -1,0 +1,158 @@
+package posix
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handle is a pinned process: whatever is done through it is done to that
+// process or fails with ESRCH, also after its number has gone to another.
+type Handle struct {
+	PID   int
+	Start uint64 // clock ticks after boot; 0 where /proc hides the process
+	fd    int    // pidfd, or -1 on kernels before 5.3: then Start has to do
+}
+
+// pollInterval is how often the state of a process is looked at where there
+// is no pidfd to wait on.
+const pollInterval = 10 * time.Millisecond
+
+// Pin gets hold of a process, a zombie too. ESRCH: there is none, or the
+// number is that of a thread.
+func Pin(pid int) (*Handle, error) {
+	h, err := open(pid)
+	if err != nil {
+		return nil, err
+	}
+	stat, err := ReadStat(pid)
+	h.Start = stat.Start
+	switch {
+	case h.fd < 0:
+		if errors.Is(err, unix.ESRCH) && unix.Kill(pid, 0) == unix.EPERM {
+			err = nil // proc(5), hidepid: alive and hidden
+		}
+	case unix.PidfdSendSignal(h.fd, 0, nil, 0) == unix.ESRCH:
+		err = unix.ESRCH // reaped meanwhile: the row may be a successor's
+	case errors.Is(err, unix.ESRCH):
+		err = nil
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// open makes a Handle that knows no start time yet.
+func open(pid int) (*Handle, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	switch err {
+	case nil:
+		return &Handle{PID: pid, fd: fd}, nil
+	case unix.ENOSYS, unix.EPERM, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		// An old kernel, a seccomp filter, or a shortage: go by numbers.
+		return &Handle{PID: pid, fd: -1}, nil
+	}
+	return nil, unix.ESRCH // EINVAL: a thread
+}
+
+// Signal sends sig, or only checks with 0. ESRCH: it was reaped.
+func (h *Handle) Signal(sig unix.Signal) error {
+	if h.fd >= 0 {
+		if err := unix.PidfdSendSignal(h.fd, sig, nil, 0); err != unix.ENOSYS {
+			return err
+		}
+	}
+	if !h.same() {
+		return unix.ESRCH
+	}
+	return unix.Kill(h.PID, sig)
+}
+
+// pidfdSignalProcessGroup is in pidfd_send_signal(2) since Linux 6.9.
+const pidfdSignalProcessGroup = 1 << 2
+
+// signalGroup sends sig to the group that the process leads, also when the
+// process itself was reaped while members live. ESRCH: the group is empty.
+func (h *Handle) signalGroup(sig unix.Signal) error {
+	if h.fd >= 0 {
+		err := unix.PidfdSendSignal(h.fd, sig, nil, pidfdSignalProcessGroup)
+		if err != unix.EINVAL && err != unix.ENOSYS {
+			return err
+		}
+	}
+	return unix.Kill(-h.PID, sig)
+}
+
+// same tells whether the number still belongs to the process.
+func (h *Handle) same() bool {
+	stat, err := ReadStat(h.PID)
+	return err != nil && h.Start == 0 || err == nil && stat.Start == h.Start
+}
+
+// Exited tells whether the process has ended, reaped or not. A zombie leader
+// whose other threads run has not.
+func (h *Handle) Exited() bool {
+	if h.fd >= 0 {
+		return poll([]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}, 0) > 0
+	}
+	stat, err := ReadStat(h.PID)
+	if err != nil {
+		return unix.Kill(h.PID, 0) == unix.ESRCH
+	}
+	return stat.Start != h.Start || stat.Zombie()
+}
+
+// Wait waits at most so long for the process to end, and tells whether it has.
+func (h *Handle) Wait(d time.Duration) bool {
+	for deadline := time.Now().Add(d); ; {
+		if h.Exited() {
+			return true
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return false
+		}
+		waitAny([]*Handle{h}, left)
+	}
+}
+
+// reaped waits at most so long for the process's parent to reap it. Kernels
+// that do not tell (POLLHUP on a pidfd came with 6.9) take the whole time.
+func (h *Handle) reaped(d time.Duration) bool {
+	return h.fd >= 0 && poll([]unix.PollFd{{Fd: int32(h.fd)}}, d) > 0
+}
+
+// FD is the pidfd, readable once the process has ended, or -1.
+func (h *Handle) FD() int { return h.fd }
+
+// Close lets the process go.
+func (h *Handle) Close() {
+	if h != nil && h.fd >= 0 {
+		unix.Close(h.fd)
+		h.fd = -1
+	}
+}
+
+// waitAny waits at most so long for one of the processes to end.
+func waitAny(handles []*Handle, d time.Duration) {
+	fds := make([]unix.PollFd, 0, len(handles))
+	for _, h := range handles {
+		if h.fd >= 0 {
+			fds = append(fds, unix.PollFd{Fd: int32(h.fd), Events: unix.POLLIN})
+		} else {
+			d = min(d, pollInterval)
+		}
+	}
+	poll(fds, d)
+}
+
+// poll is ppoll(2), whose clock is finer than poll's millisecond. A signal
+// ends it early, as the time would.
+func poll(fds []unix.PollFd, d time.Duration) int {
+	ts := unix.NsecToTimespec(max(0, d.Nanoseconds()))
+	n, _ := unix.Ppoll(fds, &ts, nil)
+	return n
+}

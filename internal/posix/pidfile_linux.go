@@ -1,0 +1,332 @@
+package posix
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pidfile is an open pidfile. Two kernel locks on it have two meanings:
+// flock(2) says that the daemon lives, for its descriptor is inherited; a
+// record lock (fcntl(2)), which no child inherits, says that somebody is
+// operating on it. Closing any descriptor of a file drops the process's
+// record locks on it, so all of them stay open until Close.
+type Pidfile struct {
+	Path    string
+	Place   *Place
+	Control Control // of the way to the file and of the file itself
+	Content []byte  // as last read
+	Written time.Time
+
+	file int // carries the record lock; open for writing if it was created
+	lock int // a description of its own, read-only, carries the flock; or -1
+	stat unix.Stat_t
+}
+
+// ErrMoved says that the path has come to name another file.
+var ErrMoved = errors.New("replaced meanwhile")
+
+// ErrLocked says that another process holds the lock.
+var ErrLocked = errors.New("locked")
+
+// OpenPidfile opens an existing pidfile for reading, without ever waiting.
+// Errors are those of open(2); what is not a regular file is refused.
+func OpenPidfile(path string) (*Pidfile, error) {
+	return openPidfile(path, unix.O_RDONLY)
+}
+
+// CreatePidfile opens a pidfile for a start. created tells that it is new.
+// A hard link is refused: its other name may be somebody's important file.
+func CreatePidfile(path string) (f *Pidfile, created bool, err error) {
+	f, err = openPidfile(path, unix.O_RDWR)
+	if err == unix.ENOENT {
+		created = true
+		f, err = openPidfile(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if f.stat.Nlink > 1 {
+		f.Close()
+		return nil, false, errors.New("refused: it has other names (hard links)")
+	}
+	return f, created, nil
+}
+
+func openPidfile(path string, flags int) (*Pidfile, error) {
+	place, err := Locate(path, false)
+	if err != nil {
+		return nil, err
+	}
+	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
+	f.file, err = place.Open(flags, 0o644)
+	switch err {
+	case nil:
+		err = f.examine(flags)
+	case unix.ELOOP:
+		err = errors.New("refused: a symbolic link")
+	case unix.ENXIO: // a FIFO without a reader, a socket
+		err = errNotRegular
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+var errNotRegular = errors.New("refused: not a regular file")
+
+func (f *Pidfile) examine(flags int) error {
+	if err := unix.Fstat(f.file, &f.stat); err != nil {
+		return err
+	}
+	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return errNotRegular
+	}
+	f.Control.note(f.Path, &f.stat)
+	if flags&unix.O_EXCL != 0 {
+		return unix.Fchmod(f.file, 0o644) // whatever the umask
+	}
+	return nil
+}
+
+// TryLock takes the flock, or fails with ErrLocked. ErrMoved: the path names
+// another file by now; open it anew.
+func (f *Pidfile) TryLock() error {
+	if f.lock < 0 {
+		fd, err := f.Place.Open(unix.O_RDONLY, 0)
+		if err == unix.ENOENT {
+			return ErrMoved
+		}
+		if err != nil {
+			return err
+		}
+		f.lock = fd
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
+			return ErrMoved
+		}
+	}
+	err := retry(func() error { return unix.Flock(f.lock, unix.LOCK_EX|unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		return ErrLocked
+	}
+	return err
+}
+
+// Unlock gives the flock back.
+func (f *Pidfile) Unlock() {
+	if f.lock >= 0 {
+		unix.Flock(f.lock, unix.LOCK_UN)
+	}
+}
+
+// MoveLock gives the descriptor of the flock the number to, open or not, and
+// lets the command inherit it. Where the limit on descriptors is below that
+// number it keeps its own. It returns the number. Call it before Operate.
+func (f *Pidfile) MoveLock(to int) int {
+	if f.lock != to && unix.Dup3(f.lock, to, 0) == nil {
+		unix.Close(f.lock)
+		f.lock = to
+	}
+	return f.lock
+}
+
+// Operate takes the record lock: for writing while a daemon is started, for
+// reading while one is stopped. EAGAIN: somebody else is at work.
+func (f *Pidfile) Operate(kind int16) error {
+	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind})
+	if err == unix.EACCES { // POSIX leaves the choice
+		err = unix.EAGAIN
+	}
+	return err
+}
+
+// Done gives the record lock back.
+func (f *Pidfile) Done() {
+	unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
+}
+
+// Operator is the process that holds a record lock which conflicts with one
+// of that kind, 0 if there is none. -1 is a process of another PID namespace.
+func (f *Pidfile) Operator(kind int16) int {
+	l := unix.Flock_t{Type: kind}
+	if unix.FcntlFlock(uintptr(f.file), unix.F_GETLK, &l) != nil || l.Type == unix.F_UNLCK {
+		return 0
+	}
+	if l.Pid == 0 {
+		return -1
+	}
+	return int(l.Pid)
+}
+
+// Current tells whether the path still names this file.
+func (f *Pidfile) Current() bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
+}
+
+// Read reads the content and the time it was written.
+func (f *Pidfile) Read() error {
+	buf := make([]byte, maxContent+1)
+	n := 0
+	for n < len(buf) {
+		m, err := unix.Pread(f.file, buf[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	f.Content = buf[:n]
+	if err := unix.Fstat(f.file, &f.stat); err != nil {
+		return err
+	}
+	f.Written = time.Unix(f.stat.Mtim.Unix())
+	return nil
+}
+
+// PID is what the content says; errors are those of ParsePID.
+func (f *Pidfile) PID() (int, error) { return ParsePID(f.Content) }
+
+// Reserve empties the file and makes sure that a PID will find space in it.
+// Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
+func (f *Pidfile) Reserve() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < maxContent {
+		return unix.EFBIG
+	}
+	if err := unix.Ftruncate(f.file, 0); err != nil {
+		return err
+	}
+	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, maxContent) })
+	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+		return err
+	}
+	// Not every file system can reserve: then writing has to be the test.
+	if _, err := unix.Pwrite(f.file, bytes.Repeat([]byte{'\n'}, 16), 0); err != nil {
+		return err
+	}
+	return unix.Ftruncate(f.file, 0)
+}
+
+// Write replaces the content by a PID in one write, so that no reader sees a
+// part of it or, after a restart, nothing: newlines hide a longer old one
+// until the file is cut.
+func (f *Pidfile) Write(pid int) error {
+	line := strconv.Itoa(pid) + "\n"
+	pad := max(0, len(f.Content)-len(line))
+	if n, err := unix.Pwrite(f.file, []byte(line+strings.Repeat("\n", pad)), 0); err != nil {
+		return err
+	} else if n < len(line) {
+		return io.ErrShortWrite
+	}
+	f.Content = []byte(line)
+	return unix.Ftruncate(f.file, int64(len(line)))
+}
+
+// Unlink removes the file if the path still names it. It returns ErrMoved if
+// not. The caller holds a lock that keeps newcomers away.
+func (f *Pidfile) Unlink() error {
+	if !f.Current() {
+		return ErrMoved
+	}
+	return unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
+}
+
+// Close lets everything go, a lock only if no other process inherited it.
+func (f *Pidfile) Close() {
+	for _, fd := range []int{f.file, f.lock} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	f.file, f.lock = -1, -1
+	f.Place.Close()
+}
+
+// slack is how much later than its pidfile's time a daemon may have started:
+// the one is counted in ticks since boot, the other taken from a wall clock.
+const slack = 500 * time.Millisecond
+
+// ErrStale says that the pidfile's daemon is gone; what bears its number now,
+// if anything, is a stranger.
+var ErrStale = errors.New("stale pidfile")
+
+// Identify tells whether a pinned process is the pidfile's daemon: it holds
+// the lock, or it started before the file was written (a step of the wall
+// clock may hide that). If not, the error is ErrStale with the reason. EPERM: /proc hides what it would take to know.
+func (f *Pidfile) Identify(h *Handle) error {
+	switch {
+	case h.Start != 0 && f.Before(h.Start), f.HeldBy(h.PID):
+		return nil
+	case h.Start == 0:
+		return fmt.Errorf("process %d: %w", h.PID, unix.EPERM)
+	case sinceBoot(f.Written) < 0:
+		return fmt.Errorf("%w, older than the last boot", ErrStale)
+	}
+	return fmt.Errorf("%w: process %d started later", ErrStale, h.PID)
+}
+
+// Before tells whether a process that started at so many ticks after boot
+// can have been there when the file was written.
+func (f *Pidfile) Before(start uint64) bool {
+	written := sinceBoot(f.Written)
+	return written >= 0 && ticks(start) <= written+slack
+}
+
+// ticks makes a duration of a number of clock ticks.
+func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / HZ) }
+
+// sinceBoot is a wall clock time on the clock that start times are on.
+func sinceBoot(t time.Time) time.Duration {
+	var boot unix.Timespec
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+	return time.Duration(boot.Nano()) - time.Since(t.Round(0))
+}
+
+// HeldBy tells whether the process has a descriptor of the file that carries
+// the lock. False where /proc does not let the caller look.
+func (f *Pidfile) HeldBy(pid int) bool {
+	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
+	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	fds, _ := numbers(dir, make([]byte, 4096), nil)
+	for _, n := range fds {
+		fd := strconv.Itoa(n)
+		var st unix.Stat_t
+		if unix.Fstatat(dir, fd, &st, 0) != nil || st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
+			continue
+		}
+		// Others may have it open to read it: the lock is the description's.
+		if info, err := os.ReadFile(of + "/fdinfo/" + fd); err == nil && bytes.Contains(info, []byte("FLOCK")) {
+			return true
+		}
+	}
+	return false
+}
+
+// Holders are the processes that hold the lock, as far as the caller may see.
+func (f *Pidfile) Holders() ([]int, error) {
+	return Matching(f.HeldBy)
+}

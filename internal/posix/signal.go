@@ -1,0 +1,65 @@
+package posix
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The realtime signals that programs may use: signal(7) leaves 32 and 33 to
+// the C library's threads.
+const (
+	rtmin = unix.Signal(34)
+	rtmax = unix.Signal(64)
+)
+
+// ParseSignal reads a signal's name or number: TERM, SIGTERM, term, 15,
+// RTMIN+3, RTMAX-1.
+func ParseSignal(s string) (unix.Signal, error) {
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if n, err := strconv.ParseUint(s, 10, 8); err == nil && n >= 1 && n <= uint64(rtmax) {
+		return unix.Signal(n), nil
+	}
+	if sig := unix.SignalNum("SIG" + name); sig != 0 {
+		return sig, nil
+	}
+	for _, base := range []unix.Signal{rtmin, rtmax} {
+		offset, ok := strings.CutPrefix(name, rtname(base))
+		if !ok {
+			continue
+		}
+		n, err := 0, error(nil)
+		if offset != "" && (offset[0] == '+' || offset[0] == '-') {
+			n, err = strconv.Atoi(offset)
+		} else if offset != "" {
+			break
+		}
+		if sig := base + unix.Signal(n); err == nil && n > -64 && n < 64 && sig >= rtmin && sig <= rtmax {
+			return sig, nil
+		}
+	}
+	return 0, fmt.Errorf("%s: unknown signal", Escape(s))
+}
+
+// SignalName is the name without SIG, as kill -l prints it.
+func SignalName(sig unix.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return strings.TrimPrefix(name, "SIG")
+	}
+	switch {
+	case sig == rtmin || sig == rtmax:
+		return rtname(sig)
+	case sig > rtmin && sig < rtmax:
+		return fmt.Sprintf("RTMIN+%d", sig-rtmin)
+	}
+	return strconv.Itoa(int(sig))
+}
+
+func rtname(sig unix.Signal) string {
+	if sig == rtmin {
+		return "RTMIN"
+	}
+	return "RTMAX"
+}

@@ -1,0 +1,47 @@
+package posix
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sigaction is the kernel's struct of rt_sigaction(2), not the C library's.
+type sigaction struct {
+	handler, flags, restorer, mask uintptr
+}
+
+const (
+	sigDefault = 0 // SIG_DFL
+	sigIgnore  = 1 // SIG_IGN
+	sigsetSize = 8 // bytes in the kernel's sigset_t
+)
+
+func rtSigaction(sig unix.Signal, act, old *sigaction) {
+	// It can only fail for KILL and STOP, which always have the default.
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), sigsetSize, 0, 0)
+}
+
+// IgnoreFileSizeSignal makes a write past RLIMIT_FSIZE fail with EFBIG, where
+// the Go runtime would print a stack and end the program by SIGXFSZ.
+func IgnoreFileSizeSignal() {
+	rtSigaction(unix.SIGXFSZ, &sigaction{handler: sigIgnore}, nil)
+}
+
+// ignored tells whether the process ignores sig.
+func ignored(sig unix.Signal) bool {
+	var old sigaction
+	rtSigaction(sig, nil, &old)
+	return old.handler == sigIgnore
+}
+
+// resetSignals gives every ignored signal its default disposition; caught
+// ones get theirs from execve(2). It goes past 34, where the runtime stops
+// looking, and over HUP, INT and TSTP, which it leaves ignored in children.
+func resetSignals() {
+	for sig := unix.Signal(1); sig <= rtmax; sig++ {
+		if ignored(sig) {
+			rtSigaction(sig, &sigaction{handler: sigDefault}, nil)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package posix
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is a program to run with nothing of the caller's but what it names:
+// no other descriptor, no ignored signal, no blocked signal.
+type Command struct {
+	Path    string
+	Argv    []string
+	Env     []string
+	Files   [3]int // become descriptors 0, 1 and 2
+	Inherit []int  // further descriptors that stay open under their numbers
+	User    *Identity
+}
+
+// Identity is whom a command runs as.
+type Identity struct {
+	UID, GID int
+	Groups   []int
+}
+
+// Spawn starts the command as the leader of a new process group in the
+// caller's session and returns once execve(2) has succeeded. Its error is an
+// errno of that call, or of the fork.
+func (c *Command) Spawn() (pid int, err error) {
+	if err := c.prepare(); err != nil {
+		return 0, err
+	}
+	attr := &syscall.ProcAttr{
+		Env:   c.Env,
+		Files: []uintptr{uintptr(c.Files[0]), uintptr(c.Files[1]), uintptr(c.Files[2])},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	}
+	if c.User != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: uint32(c.User.UID), Gid: uint32(c.User.GID)}
+		for _, gid := range c.User.Groups {
+			attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(gid))
+		}
+	}
+	pid, err = syscall.ForkExec(c.Path, c.Argv, attr)
+	IgnoreFileSizeSignal() // prepare took that back
+	return pid, err
+}
+
+// Exec makes the caller become the command. It returns only with an error,
+// and then the caller is the user that it was.
+func (c *Command) Exec() error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	for i, fd := range c.Files {
+		// dup3(2) refuses equal numbers, and then the flag may be set.
+		if err := unix.Dup3(fd, i, 0); err == unix.EINVAL {
+			unix.FcntlInt(uintptr(i), unix.F_SETFD, 0)
+		} else if err != nil {
+			return err
+		}
+	}
+	if c.User == nil {
+		return syscall.Exec(c.Path, c.Argv, c.Env)
+	}
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return err
+	}
+	gid := syscall.Getgid()
+	if err := become(c.User); err != nil {
+		return err
+	}
+	err = syscall.Exec(c.Path, c.Argv, c.Env)
+	syscall.Setresuid(0, 0, 0)
+	syscall.Setresgid(gid, gid, gid)
+	syscall.Setgroups(groups)
+	return err
+}
+
+// become switches user, but for the saved user ID: execve(2) overwrites that
+// one with the effective, and clears what capabilities are left but ambient
+// ones (capabilities(7)). Until then root can come back to clean up.
+func become(u *Identity) error {
+	unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	if err := syscall.Setgroups(u.Groups); err != nil {
+		return err
+	}
+	if err := syscall.Setresgid(u.GID, u.GID, u.GID); err != nil {
+		return err
+	}
+	return syscall.Setresuid(u.UID, u.UID, 0)
+}
+
+func (c *Command) prepare() error {
+	if err := closeOnExec(); err != nil {
+		return err
+	}
+	for _, fd := range c.Inherit {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	resetSignals()
+	// Only the mask of the thread that forks counts. Tying a goroutine to
+	// its thread costs another thread, so do it only where it is needed.
+	var mask, none unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &mask); err != nil {
+		return err
+	}
+	if mask == none {
+		return nil
+	}
+	runtime.LockOSThread()
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
+}
+
+// closeOnExec marks every descriptor from 3 on, at the same price whatever
+// their number and limit are.
+func closeOnExec() error {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err != unix.ENOSYS && err != unix.EINVAL {
+		return err
+	}
+	// Linux before 5.11
+	fds, err := os.ReadDir(ProcRoot + "/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range fds {
+		var fd int
+		if fmt.Sscan(e.Name(), &fd); fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// Detach runs the program path again in a new session, which the copy leads,
+// with the caller's standard streams and every descriptor that it inherited.
+func Detach(path string, argv []string) (pid int, err error) {
+	return syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		Env:   os.Environ(),
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+}
+
+// Reap waits for a child to end, and takes its exit status or signal.
+func Reap(pid int) (status unix.WaitStatus, err error) {
+	err = retry(func() error {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		return err
+	})
+	return status, err
+}

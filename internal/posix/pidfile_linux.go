@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,52 +40,58 @@ var ErrLocked = errors.New("locked")
 // OpenPidfile opens an existing pidfile for reading, without ever waiting.
 // Errors are those of open(2); what is not a regular file is refused.
 func OpenPidfile(path string) (*Pidfile, error) {
-	return openPidfile(path, unix.O_RDONLY)
+	return openPidfile(path, unix.O_RDONLY, nil)
 }
 
-// CreatePidfile opens a pidfile for a start. created tells that it is new.
-// A hard link is refused: its other name may be somebody's important file.
-func CreatePidfile(path string) (f *Pidfile, created bool, err error) {
-	f, err = openPidfile(path, unix.O_RDWR)
+// CreatePidfile opens a pidfile for a start, and creates it where it is
+// missing. trust is asked before it is created, and again about the file. A
+// hard link is refused: its other name may be somebody's important file.
+func CreatePidfile(path string, trust func(*Control) error) (f *Pidfile, created bool, err error) {
+	f, err = openPidfile(path, unix.O_RDWR, trust)
 	if err == unix.ENOENT {
-		created = true
-		f, err = openPidfile(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+		f, err = openPidfile(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, trust)
+		if err == unix.EEXIST {
+			err = ErrMoved
+		}
+		return f, true, err
 	}
-	if err != nil {
-		return nil, false, err
-	}
-	if f.stat.Nlink > 1 {
+	if err == nil && f.stat.Nlink > 1 {
 		f.Close()
-		return nil, false, errors.New("refused: it has other names (hard links)")
+		err = errors.New("refused: it has other names (hard links)")
 	}
-	return f, created, nil
+	return f, false, err
 }
 
-func openPidfile(path string, flags int) (*Pidfile, error) {
+func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, error) {
 	place, err := Locate(path, false)
 	if err != nil {
 		return nil, err
 	}
 	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
-	f.file, err = place.Open(flags, 0o644)
-	switch err {
-	case nil:
-		err = f.examine(flags)
-	case unix.ELOOP:
-		err = errors.New("refused: a symbolic link")
-	case unix.ENXIO: // a FIFO without a reader, a socket
-		err = errNotRegular
-	}
-	if err != nil {
+	if err := f.open(flags, trust); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-var errNotRegular = errors.New("refused: not a regular file")
-
-func (f *Pidfile) examine(flags int) error {
+func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
+	if trust == nil {
+		trust = func(*Control) error { return nil }
+	}
+	if err := trust(&f.Control); err != nil {
+		return err
+	}
+	f.file, err = f.Place.Open(flags, 0o644)
+	switch err {
+	case nil:
+	case unix.ELOOP:
+		return errors.New("refused: a symbolic link")
+	case unix.ENXIO: // a socket
+		return errNotRegular
+	default:
+		return err
+	}
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
 		return err
 	}
@@ -93,14 +100,19 @@ func (f *Pidfile) examine(flags int) error {
 	}
 	f.Control.note(f.Path, &f.stat)
 	if flags&unix.O_EXCL != 0 {
-		return unix.Fchmod(f.file, 0o644) // whatever the umask
+		if err := unix.Fchmod(f.file, 0o644); err != nil { // whatever the umask
+			return err
+		}
 	}
-	return nil
+	return trust(&f.Control)
 }
 
+var errNotRegular = errors.New("refused: not a regular file")
+
 // TryLock takes the flock, or fails with ErrLocked. ErrMoved: the path names
-// another file by now; open it anew.
-func (f *Pidfile) TryLock() error {
+// another file by now; open it anew. The descriptors keep are left alone when
+// that of the lock gets its number.
+func (f *Pidfile) TryLock(keep ...int) error {
 	if f.lock < 0 {
 		fd, err := f.Place.Open(unix.O_RDONLY, 0)
 		if err == unix.ENOENT {
@@ -117,6 +129,7 @@ func (f *Pidfile) TryLock() error {
 		if st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
 			return ErrMoved
 		}
+		f.lock = renumber(fd, keep) // before any record lock: it closes one
 	}
 	err := retry(func() error { return unix.Flock(f.lock, unix.LOCK_EX|unix.LOCK_NB) })
 	if err == unix.EWOULDBLOCK {
@@ -132,15 +145,35 @@ func (f *Pidfile) Unlock() {
 	}
 }
 
-// MoveLock gives the descriptor of the flock the number to, open or not, and
-// lets the command inherit it. Where the limit on descriptors is below that
-// number it keeps its own. It returns the number. Call it before Operate.
-func (f *Pidfile) MoveLock(to int) int {
-	if f.lock != to && unix.Dup3(f.lock, to, 0) == nil {
-		unix.Close(f.lock)
-		f.lock = to
+// LockFD is the descriptor that carries the flock, for the command to inherit.
+func (f *Pidfile) LockFD() int { return f.lock }
+
+// Command descriptors for locks: above those that programs hard-code, and in
+// the part of the table that every process has (growing it takes the kernel
+// milliseconds in a program with threads).
+const lowestLock, highestLock = 50, 63
+
+// renumber moves a descriptor into that range: to a free number, else over
+// one that the caller left open and that is not to be kept. Where the limit
+// on descriptors is lower it stays where it is.
+func renumber(fd int, keep []int) int {
+	to, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestLock)
+	if err == nil && to <= highestLock {
+		unix.Close(fd)
+		return to
 	}
-	return f.lock
+	if err == nil {
+		unix.Close(to)
+	}
+	for to := lowestLock; to <= highestLock; to++ {
+		flags, err := unix.FcntlInt(uintptr(to), unix.F_GETFD, 0)
+		ours := flags&unix.FD_CLOEXEC != 0
+		if err == nil && !ours && !slices.Contains(keep, to) && unix.Dup3(fd, to, unix.O_CLOEXEC) == nil {
+			unix.Close(fd)
+			return to
+		}
+	}
+	return fd
 }
 
 // Operate takes the record lock: for writing while a daemon is started, for
@@ -210,13 +243,13 @@ func (f *Pidfile) PID() (int, error) { return ParsePID(f.Content) }
 // Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
 func (f *Pidfile) Reserve() error {
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < maxContent {
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < 16 {
 		return unix.EFBIG
 	}
 	if err := unix.Ftruncate(f.file, 0); err != nil {
 		return err
 	}
-	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, maxContent) })
+	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
 		return err
 	}
@@ -329,4 +362,17 @@ func (f *Pidfile) HeldBy(pid int) bool {
 // Holders are the processes that hold the lock, as far as the caller may see.
 func (f *Pidfile) Holders() ([]int, error) {
 	return Matching(f.HeldBy)
+}
+
+// Describe names a process in a message: its PID, name and user.
+func Describe(pid int) string {
+	p, err := ReadStat(pid)
+	if err != nil {
+		return strconv.Itoa(pid)
+	}
+	var st unix.Stat_t
+	if unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, pid), &st) != nil {
+		return fmt.Sprintf("%d (%s)", pid, Escape(p.Comm))
+	}
+	return fmt.Sprintf("%d (%s, user %s)", pid, Escape(p.Comm), UserName(int(st.Uid)))
 }

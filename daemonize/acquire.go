@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+const (
+	// settle is how long a state may last that two system calls of another
+	// start leave in between: the flock held, the record lock not yet.
+	settle = 100 * time.Millisecond
+	// patience is how long to wait for a pidkill or a start at work.
+	patience = time.Minute
+)
+
+// errAgain says that the file is in a state that passes.
+var errAgain = errors.New("in use by another start or stop")
+
+// acquire takes both locks of the pidfile. It returns with a file that holds
+// no daemon's PID, or with a Failure that says who runs. See posix.Pidfile.
+func acquire(path string, trust func(*posix.Control) error, keep []int) (*posix.Pidfile, error) {
+	began := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		f, _, err := posix.CreatePidfile(path, trust)
+		if err == nil {
+			if err = take(f, keep, time.Since(began) > settle); err == nil {
+				return f, nil
+			}
+			f.Close()
+		}
+		switch {
+		case err == posix.ErrMoved:
+		case err != errAgain:
+			return nil, fmt.Errorf("%s: %w", posix.Escape(path), err)
+		case time.Since(began) > patience:
+			return nil, fmt.Errorf("%s: %w for a minute", posix.Escape(path), err)
+		default:
+			time.Sleep(pause)
+		}
+	}
+}
+
+// take tries once. settled says that what lies between two system calls of
+// another start must have passed.
+func take(f *posix.Pidfile, keep []int, settled bool) error {
+	switch err := f.TryLock(keep...); err {
+	case nil:
+	case posix.ErrLocked:
+		if err := f.Read(); err != nil {
+			return err
+		}
+		return whose(f, settled)
+	default:
+		return err
+	}
+	if err := f.Operate(unix.F_WRLCK); err != nil {
+		return errAgain // a pidkill is about to remove the file
+	}
+	if !f.Current() {
+		return posix.ErrMoved
+	}
+	if err := f.Read(); err != nil {
+		return err
+	}
+	pid, err := f.PID()
+	switch {
+	case err == nil:
+		return running(f, pid) // it may have closed the lock's descriptor
+	case err == posix.ErrEmpty, errors.Is(err, posix.ErrRange):
+		return nil
+	}
+	return err
+}
+
+// trust refuses, for root, a pidfile that someone could plant or rewrite. The
+// user of the command may: pidkill then signals only that user's processes.
+func trust(user *posix.Identity) func(*posix.Control) error {
+	return func(c *posix.Control) error {
+		uid, gid := 0, 0
+		if user != nil {
+			uid, gid = user.UID, user.GID
+		}
+		switch {
+		case unix.Geteuid() != 0:
+			return nil
+		case c.Link() != "":
+			return fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(c.Link()))
+		case !c.Only(uid, gid):
+			return fmt.Errorf("refused: %s", c)
+		}
+		return nil
+	}
+}
+
+// whose finds out who holds the lock of the file that was just read.
+func whose(f *posix.Pidfile, settled bool) error {
+	pid, err := f.PID()
+	switch {
+	case err == nil:
+		if err := running(f, pid); err != nil {
+			return err
+		}
+	case err != posix.ErrEmpty && !errors.Is(err, posix.ErrRange):
+		return err
+	}
+	// Nobody of that number: a start or a stop is under way, or else a
+	// process that inherited the lock has outlived the daemon.
+	if !settled || f.Operator(unix.F_WRLCK) != 0 {
+		return errAgain
+	}
+	return held(f)
+}
+
+// held is the Failure that names the holders of the lock.
+func held(f *posix.Pidfile) error {
+	holders, err := f.Holders()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, pid := range holders {
+		names = append(names, posix.Describe(pid))
+	}
+	if len(names) == 0 {
+		names = []string{"a process that cannot be seen"}
+	}
+	return posix.Failf(posix.StatusRunning, "already running (the lock is held by %s)", strings.Join(names, ", "))
+}
+
+// running is the Failure that says so if pid is the file's daemon and lives.
+func running(f *posix.Pidfile, pid int) error {
+	h, err := posix.Pin(pid)
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if h.Exited() || errors.Is(f.Identify(h), posix.ErrStale) {
+		return nil
+	}
+	return posix.Failf(posix.StatusRunning, "already running (pid %d)", pid)
+}
+
+// acquireLock takes the flock of a lockfile, which may have any content.
+func acquireLock(path string, trust func(*posix.Control) error, keep []int) (f *posix.Pidfile, created bool, err error) {
+	for {
+		if f, created, err = posix.CreatePidfile(path, trust); err == nil {
+			if err = f.TryLock(keep...); err == nil {
+				if f.Current() {
+					return f, created, nil
+				}
+				err = posix.ErrMoved
+			} else if err == posix.ErrLocked {
+				err = held(f)
+			}
+			f.Close()
+		}
+		if err != posix.ErrMoved {
+			return nil, false, fmt.Errorf("%s: %w", posix.Escape(path), err)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// standardPath is searched, and given to the command, where PATH is unset.
+const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// candidates are the files that a command's name may mean, as absolute paths:
+// one if it has a slash, else those along PATH. The error is a Failure with
+// the status of what execvp(3) would say: 127, or 126 if it could be found.
+func candidates(name, path string) (files []string, err error) {
+	absolute := func(file string) (string, error) {
+		if strings.HasPrefix(file, "/") {
+			return file, nil
+		}
+		dir, err := unix.Getwd()
+		if err != nil {
+			return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
+		}
+		return strings.TrimSuffix(dir, "/") + "/" + file, nil
+	}
+	if strings.Contains(name, "/") {
+		file, err := absolute(name)
+		if err == nil {
+			err = executable(file)
+		}
+		if err != nil {
+			return nil, execFailure(name, err)
+		}
+		return []string{file}, nil
+	}
+	found := error(unix.ENOENT)
+	for _, dir := range strings.Split(path, ":") {
+		if name == "" {
+			break
+		}
+		file := name
+		if dir != "" {
+			file = strings.TrimSuffix(dir, "/") + "/" + name
+		}
+		if file, err = absolute(file); err != nil {
+			continue // other directories may do
+		}
+		switch err := executable(file); err {
+		case nil:
+			files = append(files, file)
+		case unix.ENOENT, unix.ENOTDIR:
+		default:
+			found = err
+		}
+	}
+	if len(files) == 0 {
+		return nil, execFailure(name, found)
+	}
+	return files, nil
+}
+
+// executable checks what can be known before execve(2).
+func executable(file string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return unix.EISDIR
+	}
+	return unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
+}
+
+// find is the first file that a command's name means.
+func find(name, path string) (string, error) {
+	files, err := candidates(name, path)
+	if err != nil {
+		return "", err
+	}
+	return files[0], nil
+}
+
+// execFailure attaches the status to an errno of execve(2) or of looking for
+// the command.
+func execFailure(name string, err error) error {
+	if f := (*posix.Failure)(nil); errors.As(err, &f) {
+		return err
+	}
+	name = posix.Escape(name)
+	if name == "" {
+		name = `""`
+	}
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return posix.Failf(posix.StatusNotFound, "%s: command not found: %w", name, err)
+	}
+	return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: %w", name, err)
+}
+
+// launch calls try with one candidate after another until one runs, going on
+// where execvp(3) would: past a file that this user may not execute, and with
+// the shell for a script without "#!".
+func launch(files, argv []string, try func(file string, argv []string) error) (err error) {
+	for _, file := range files {
+		err = try(file, argv)
+		if err == unix.ENOEXEC && isText(file) {
+			err = try("/bin/sh", append([]string{"/bin/sh", file}, argv[1:]...))
+		}
+		if err != unix.EACCES {
+			break
+		}
+	}
+	if _, ok := err.(unix.Errno); !ok {
+		return err // nil, or from before the fork
+	}
+	switch err {
+	case unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		return fmt.Errorf("cannot start a process: %w", err) // the fork's
+	case unix.ENOENT:
+		// It was there when candidates looked.
+		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter is missing: %w", posix.Escape(argv[0]), err)
+	}
+	return execFailure(argv[0], err)
+}
+
+// isText tells a script without "#!" from a binary for another machine, which
+// /bin/sh would make a mess of: the first line of text has no NUL.
+func isText(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := f.Read(head)
+	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	return !bytes.HasPrefix(line, []byte("\x7fELF")) && bytes.IndexByte(line, 0) < 0
+}
+
+// environment is the command's: the caller's, the user's, PATH, PWD, -E.
+func (c *config) environment(user *posix.User) []string {
+	env := os.Environ()
+	if user != nil {
+		env = set(env, "HOME", user.Home)
+		env = set(env, "USER", user.Name)
+		env = set(env, "LOGNAME", user.Name)
+		env = set(env, "SHELL", user.Shell)
+	}
+	if _, ok := lookup(env, "PATH"); !ok {
+		env = set(env, "PATH", standardPath)
+	}
+	for _, e := range c.env {
+		name, value, _ := strings.Cut(e, "=")
+		env = set(env, name, value)
+	}
+	return env
+}
+
+// set replaces or adds a variable; an environment lists each name once.
+func set(env []string, name, value string) []string {
+	for i, e := range env {
+		if strings.HasPrefix(e, name+"=") {
+			env[i] = name + "=" + value
+			return env
+		}
+	}
+	return append(env, name+"="+value)
+}
+
+func lookup(env []string, name string) (value string, ok bool) {
+	for _, e := range env {
+		if value, ok = strings.CutPrefix(e, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// copyName is the argv[0] that makes daemonize the copy in a new session; the
+// number of the descriptor on which it tells its status follows. Neither the
+// environment nor the options carry it, so the command sees nothing of it.
+const copyName = "daemonize: detached "
+
+// result is the write end of the pipe on which the original waits.
+type result int
+
+func copyOf(argv0 string) (result, bool) {
+	number, ok := strings.CutPrefix(argv0, copyName)
+	fd, err := strconv.Atoi(number)
+	sid, _ := unix.Getsid(0)
+	if !ok || err != nil || sid != unix.Getpid() {
+		return -1, false
+	}
+	unix.CloseOnExec(fd)
+	return result(fd), true
+}
+
+// tell lets the original return with status.
+func (r result) tell(status int) {
+	posix.FD(r).Write([]byte{byte(status)})
+	unix.Close(int(r))
+}
+
+// interrupts are the signals that a waiting daemonize acts on: unless the
+// caller had them ignored, as nohup(1) does.
+var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
+
+// detach has a copy in a new session do the work, and returns the status it
+// tells. Interrupted meanwhile, it has the copy clean up and ends as the copy
+// did, or by the signal.
+func detach() (status int, err error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return 0, fmt.Errorf("pipe: %w", err)
+	}
+	interrupted := make(chan os.Signal, 1)
+	for _, sig := range interrupts {
+		if !signal.Ignored(sig) {
+			signal.Notify(interrupted, sig)
+		}
+	}
+	unix.FcntlInt(uintptr(pipe[1]), unix.F_SETFD, 0)
+	args := append([]string{copyName + strconv.Itoa(pipe[1])}, os.Args[1:]...)
+	pid, err := posix.Detach("/proc/self/exe", args)
+	if err == unix.ENOENT { // no /proc: by the name it was called by
+		var self string
+		if self, err = find(os.Args[0], os.Getenv("PATH")); err == nil {
+			pid, err = posix.Detach(self, args)
+		}
+	}
+	unix.Close(pipe[1])
+	if err != nil {
+		return 0, fmt.Errorf("cannot start a copy of daemonize: %w", err)
+	}
+	told := make(chan int, 1)
+	go func() {
+		var b [1]byte
+		for {
+			switch n, err := unix.Read(pipe[0], b[:]); {
+			case err == unix.EINTR:
+			case n == 1:
+				told <- int(b[0])
+				return
+			default:
+				close(told)
+				return
+			}
+		}
+	}()
+	var by os.Signal
+	for {
+		select {
+		case sig := <-interrupted:
+			by = sig
+			unix.Kill(pid, unix.SIGTERM)
+		case status, ok := <-told:
+			if ok {
+				return status, nil
+			}
+			how, err := posix.Reap(pid)
+			if err == nil && by != nil {
+				die(by.(unix.Signal))
+			}
+			return 0, errors.Join(err, fmt.Errorf("the copy of daemonize that did the work ended: %s", manner(how)))
+		}
+	}
+}
+
+// die ends daemonize by sig, so that a shell sees why.
+func die(sig unix.Signal) {
+	signal.Reset(sig)
+	unix.Kill(unix.Getpid(), sig)
+	select {} // until it arrives
+}

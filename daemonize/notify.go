@@ -1,0 +1,108 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// notifySocket is where the command says that it is ready: sd_notify(3).
+type notifySocket struct {
+	fd   int
+	dir  string
+	path string
+	uid  uint32 // whose messages count
+}
+
+// listen makes the socket in a directory that only the user can reach.
+func listen(user *posix.Identity) (s *notifySocket, err error) {
+	uid, gid, base := unix.Geteuid(), unix.Getegid(), os.TempDir()
+	if uid == 0 {
+		base = "/run" // root's TMPDIR may be closed to others
+	}
+	if user != nil {
+		uid, gid = user.UID, user.GID
+	}
+	dir, err := os.MkdirTemp(base, "daemonize.")
+	if os.IsNotExist(err) {
+		dir, err = os.MkdirTemp("/tmp", "daemonize.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s = &notifySocket{fd: -1, dir: dir, path: dir + "/notify", uid: uint32(uid)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	if err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return nil, err
+	}
+	if err = unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}); err != nil {
+		return nil, err
+	}
+	if err = unix.Chmod(s.path, 0o600); err != nil {
+		return nil, err
+	}
+	if user != nil {
+		if err = unix.Chown(s.path, uid, gid); err != nil {
+			return nil, err
+		}
+		if err = unix.Chown(s.dir, uid, gid); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// receive passes on the messages that the user's processes send.
+func (s *notifySocket) receive(messages chan<- string) {
+	text, extra := make([]byte, 4096), make([]byte, 4096)
+	for {
+		n, m, _, _, err := unix.Recvmsg(s.fd, text, extra, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return // closed: nobody waits any more
+		}
+		if sender(extra[:m]) == int64(s.uid) {
+			messages <- string(text[:n])
+		}
+	}
+}
+
+// sender is the user that the kernel says sent a message, or -1. Descriptors
+// that came along are closed: the sender of a BARRIER=1 waits for that.
+func sender(extra []byte) (uid int64) {
+	uid = -1
+	parts, err := unix.ParseSocketControlMessage(extra)
+	if err != nil {
+		return uid
+	}
+	for i := range parts {
+		if cred, err := unix.ParseUnixCredentials(&parts[i]); err == nil {
+			uid = int64(cred.Uid)
+		}
+		if fds, err := unix.ParseUnixRights(&parts[i]); err == nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+		}
+	}
+	return uid
+}
+
+func (s *notifySocket) close() {
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+	}
+	os.Remove(s.path)
+	os.Remove(s.dir)
+}

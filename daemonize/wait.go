@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// ending is how a command that must not go on is ended.
+var ending = []posix.Step{
+	{Signal: unix.SIGTERM, Wait: 10 * time.Second},
+	{Signal: unix.SIGKILL, Wait: 5 * time.Second},
+}
+
+// interruption is the error of a wait that a signal ended.
+type interruption struct{ os.Signal }
+
+func (i interruption) Error() string { return "interrupted: " + i.String() }
+
+// await watches the command for as long as -w or -n says. On an error nothing
+// of the command's group is left.
+func (c *config) await(group *posix.Group, notify *notifySocket, interrupted <-chan os.Signal, stderr io.Writer) error {
+	began := time.Now()
+	ended := make(chan bool)
+	go func() {
+		for !group.Leader.Wait(time.Hour) {
+		}
+		close(ended)
+	}()
+	messages := make(chan string)
+	limit := c.wait
+	if notify != nil {
+		limit = c.ready
+		go notify.receive(messages)
+	}
+	timer := time.After(limit)
+	name := posix.Escape(c.command[0])
+	for {
+		select {
+		case <-ended:
+			after := time.Since(began)
+			group.End(ending...) // before the leader's number is given back
+			how, err := posix.Reap(group.ID)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, group.ID, manner(how), after.Seconds())
+		case sig := <-interrupted:
+			group.End(ending...)
+			return interruption{sig}
+		case text := <-messages:
+			ready := false
+			for _, line := range strings.Split(text, "\n") {
+				if status, ok := strings.CutPrefix(line, "STATUS="); ok && c.verbose {
+					fmt.Fprintf(stderr, "daemonize: %s: %s\n", name, posix.Escape(status))
+				}
+				ready = ready || line == "READY=1"
+			}
+			if ready {
+				return nil
+			}
+		case <-timer:
+			if notify == nil {
+				return nil
+			}
+			if !group.End(ending...) {
+				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", name, limit, group.ID)
+			}
+			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", name, limit)
+		}
+	}
+}
+
+// manner says how a process ended.
+func manner(how unix.WaitStatus) string {
+	switch {
+	case how.CoreDump():
+		return fmt.Sprintf("killed by SIG%s (core dumped)", posix.SignalName(how.Signal()))
+	case how.Signaled():
+		return fmt.Sprintf("killed by SIG%s", posix.SignalName(how.Signal()))
+	}
+	return fmt.Sprintf("exit status %d", how.ExitStatus())
+}

@@ -2,7 +2,9 @@ package posix
 
 import (
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -11,22 +13,127 @@ import (
 func UTF8() bool {
 	for _, name := range [...]string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if v := os.Getenv(name); v != "" {
-			v = strings.ToLower(v)
-			return strings.HasSuffix(v, "utf-8") || strings.HasSuffix(v, "utf8")
+			_, charset, _ := strings.Cut(v, ".")
+			charset, _, _ = strings.Cut(strings.ToLower(charset), "@")
+			return charset == "utf-8" || charset == "utf8"
 		}
 	}
 	return false
 }
 
 // Escape makes untrusted text safe to print on one line of a terminal.
-func Escape(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r < ' ' || r > '~' || r == utf8.RuneError {
-			b.WriteByte('?')
-		} else {
-			b.WriteRune(r)
+func Escape(s string) string { return string(AppendEscaped(nil, s, UTF8())) }
+
+const hex = "0123456789abcdef"
+
+// AppendEscaped appends s with all that a terminal could obey, or show in an
+// unknown width, written as \n, \t, \xNN (a byte), \uNNNN or \UNNNNNNNN; with
+// ascii only, all beyond it too. A backslash stays single: this is for reading,
+// and command lines are full of them.
+func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
+	for i := 0; i < len(s); {
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
 		}
+		switch {
+		case ' ' <= r && r <= '~', utf8OK && Printable(r) && (r != utf8.RuneError || n > 1):
+			dst = append(dst, s[i:i+n]...)
+		case r == '\n':
+			dst = append(dst, '\\', 'n')
+		case r == '\t':
+			dst = append(dst, '\\', 't')
+		case n == 1:
+			dst = append(dst, '\\', 'x', hex[s[i]>>4], hex[s[i]&15])
+		case r < 0x10000:
+			dst = append(dst, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		default:
+			dst = append(dst, '\\', 'U')
+			for shift := 28; shift >= 0; shift -= 4 {
+				dst = append(dst, hex[r>>shift&15])
+			}
+		}
+		i += n
 	}
-	return b.String()
+	return dst
+}
+
+// Printable tells a character that shows as itself everywhere. Control
+// characters, those that turn the writing direction or are invisible, and what
+// Unicode has not assigned are not; nor those whose width depends on the
+// terminal: joining jamo, variation selectors, flags and skin tones.
+func Printable(r rune) bool {
+	return unicode.IsPrint(r) && !within(unsure[:], r)
+}
+
+// Width is the number of terminal cells that printable text takes.
+func Width(text []byte) (cells int) {
+	for i := 0; i < len(text); {
+		w, n := cell(text[i:])
+		cells, i = cells+w, i+n
+	}
+	return cells
+}
+
+// Clip returns the longest start of printable text that fits in cells.
+func Clip(text []byte, cells int) []byte {
+	for i := 0; i < len(text); {
+		w, n := cell(text[i:])
+		if cells -= w; cells < 0 {
+			return text[:i]
+		}
+		i += n
+	}
+	return text
+}
+
+// cell measures the first character of text, in cells and in bytes.
+func cell(text []byte) (cells, size int) {
+	if text[0] < utf8.RuneSelf {
+		return 1, 1
+	}
+	r, size := utf8.DecodeRune(text)
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0, size
+	case within(wide[:], r):
+		return 2, size
+	}
+	return 1, size
+}
+
+// within looks r up in a sorted list of first and last characters.
+func within(ranges []rune, r rune) bool {
+	i, exact := slices.BinarySearch(ranges, r)
+	return exact || i%2 == 1
+}
+
+var unsure = [...]rune{
+	0x34f, 0x34f, 0x115f, 0x11ff, 0x3164, 0x3164, 0xd7b0, 0xd7ff, 0xfe00, 0xfe0f,
+	0xffa0, 0xffa0, 0x1f1e6, 0x1f1ff, 0x1f3fb, 0x1f3ff, 0xe0100, 0xe01ef,
+}
+
+// wide holds the characters of East Asian Width W and F (Unicode UAX 11);
+// gaps that hold nothing printable are closed.
+var wide = [...]rune{
+	0x1100, 0x115f, 0x231a, 0x231b, 0x2329, 0x232a, 0x23e9, 0x23ec,
+	0x23f0, 0x23f0, 0x23f3, 0x23f3, 0x25fd, 0x25fe, 0x2614, 0x2615,
+	0x2648, 0x2653, 0x267f, 0x267f, 0x2693, 0x2693, 0x26a1, 0x26a1,
+	0x26aa, 0x26ab, 0x26bd, 0x26be, 0x26c4, 0x26c5, 0x26ce, 0x26ce,
+	0x26d4, 0x26d4, 0x26ea, 0x26ea, 0x26f2, 0x26f3, 0x26f5, 0x26f5,
+	0x26fa, 0x26fa, 0x26fd, 0x26fd, 0x2705, 0x2705, 0x270a, 0x270b,
+	0x2728, 0x2728, 0x274c, 0x274c, 0x274e, 0x274e, 0x2753, 0x2755,
+	0x2757, 0x2757, 0x2795, 0x2797, 0x27b0, 0x27b0, 0x27bf, 0x27bf,
+	0x2b1b, 0x2b1c, 0x2b50, 0x2b50, 0x2b55, 0x2b55, 0x2e80, 0x303e,
+	0x3041, 0x3247, 0x3250, 0x4dbf, 0x4e00, 0xa4c6, 0xa960, 0xa97c,
+	0xac00, 0xd7a3, 0xf900, 0xfad9, 0xfe10, 0xfe6b, 0xff01, 0xff60,
+	0xffe0, 0xffe6, 0x16fe0, 0x1b2fb, 0x1f004, 0x1f004, 0x1f0cf, 0x1f0cf,
+	0x1f18e, 0x1f18e, 0x1f191, 0x1f19a, 0x1f200, 0x1f320, 0x1f32d, 0x1f335,
+	0x1f337, 0x1f37c, 0x1f37e, 0x1f393, 0x1f3a0, 0x1f3ca, 0x1f3cf, 0x1f3d3,
+	0x1f3e0, 0x1f3f0, 0x1f3f4, 0x1f3f4, 0x1f3f8, 0x1f43e, 0x1f440, 0x1f440,
+	0x1f442, 0x1f4fc, 0x1f4ff, 0x1f53d, 0x1f54b, 0x1f54e, 0x1f550, 0x1f567,
+	0x1f57a, 0x1f57a, 0x1f595, 0x1f596, 0x1f5a4, 0x1f5a4, 0x1f5fb, 0x1f64f,
+	0x1f680, 0x1f6c5, 0x1f6cc, 0x1f6cc, 0x1f6d0, 0x1f6d2, 0x1f6d5, 0x1f6df,
+	0x1f6eb, 0x1f6ec, 0x1f6f4, 0x1f6fc, 0x1f7e0, 0x1f7f0, 0x1f90c, 0x1f93a,
+	0x1f93c, 0x1f945, 0x1f947, 0x1f9ff, 0x1fa70, 0x1faf6, 0x20000, 0x3134a,
 }

@@ -65,6 +65,10 @@ func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 	return table(pids, fields, keep)
 }
 
+// IDs finds PGID and SID of pids without reading a file, by getpgid(2) and
+// getsid(2). Where these cannot tell, the rows are those of Table.
+func IDs(pids []int) ([]Process, error) { return ids(pids) }
+
 // ReadStat reads the row of one process, or thread. For one that is not there
 // the error is unix.ESRCH.
 func ReadStat(pid int) (Process, error) { return readStat(pid) }

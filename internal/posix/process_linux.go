@@ -71,6 +71,28 @@ func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 	return slices.Concat(parts...), denied, err
 }
 
+func ids(pids []int) ([]Process, error) {
+	// A /proc of another PID namespace has numbers that mean others here.
+	if self, _ := os.Readlink(ProcRoot + "/self"); self != strconv.Itoa(os.Getpid()) {
+		rows, _, err := table(pids, 0, nil)
+		return rows, err
+	}
+	rows := make([]Process, 0, len(pids))
+	for _, pid := range pids {
+		p := Process{PID: pid, TGID: pid}
+		var err1, err2 error
+		p.PGID, err1 = unix.Getpgid(pid)
+		p.SID, err2 = unix.Getsid(pid)
+		if err1 != nil || err2 != nil { // denied by SELinux or seccomp, or vanished
+			if p, err1 = readStat(pid); err1 != nil {
+				continue
+			}
+		}
+		rows = append(rows, p)
+	}
+	return rows, nil
+}
+
 func readStat(pid int) (p Process, err error) {
 	path := ProcRoot + "/" + strconv.Itoa(pid)
 	r := reader{dir: unix.AT_FDCWD, buf: make([]byte, 1024)}

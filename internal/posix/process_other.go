@@ -11,3 +11,5 @@ func table([]int, Fields, func(*Process) bool) ([]Process, bool, error) {
 }
 
 func readStat(int) (Process, error) { return Process{}, errors.ErrUnsupported }
+
+func ids([]int) ([]Process, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// column is one that -o can name. Its values are those of ps(1).
+type column struct {
+	name, head string
+	left       bool         // text, flush left
+	reads      posix.Fields // what it needs of the process table
+	cell       func(b []byte, p *posix.Process, n *names) []byte
+}
+
+var columns = [...]column{
+	number("pid", 0, func(p *posix.Process) int { return p.PID }),
+	number("ppid", 0, func(p *posix.Process) int { return p.PPID }),
+	number("pgid", 0, func(p *posix.Process) int { return p.PGID }),
+	number("sid", 0, func(p *posix.Process) int { return p.SID }),
+	number("tpgid", 0, func(p *posix.Process) int { return p.TPGID }),
+	number("uid", posix.Owner, func(p *posix.Process) int { return p.UID }),
+	number("nlwp", 0, func(p *posix.Process) int { return p.Threads }),
+	number("rss", posix.Memory, func(p *posix.Process) int { return p.RSS }),
+	{"tty", "TTY", true, 0, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.tty(p.TTY)...) }},
+	{"stat", "STAT", true, 0, stat},
+	{"user", "USER", true, posix.Owner, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.user(p.UID)...) }},
+	{"time", "TIME", false, 0, cpuTime},
+	{"start", "STARTED", false, 0, start},
+	{"comm", "COMMAND", true, 0, func(b []byte, p *posix.Process, n *names) []byte { return posix.AppendEscaped(b, p.Comm, n.utf8) }},
+	{"args", "COMMAND", true, posix.Args, args},
+	{"tree", "COMMAND", true, posix.Args, nil}, // the page draws it
+}
+
+func number(name string, reads posix.Fields, value func(*posix.Process) int) column {
+	return column{name, strings.ToUpper(name), false, reads, func(b []byte, p *posix.Process, _ *names) []byte {
+		return strconv.AppendInt(b, int64(value(p)), 10)
+	}}
+}
+
+// parseColumns reads a list of -o.
+func parseColumns(list string) (chosen []*column, err error) {
+	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		i := slices.IndexFunc(columns[:], func(c column) bool { return c.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-o: %s: no such column", posix.Escape(name))
+		}
+		chosen = append(chosen, &columns[i])
+	}
+	if chosen == nil {
+		return nil, errors.New("-o: no columns")
+	}
+	return chosen, nil
+}
+
+// stat is the state and the flags that ps(1) adds to it, but for L.
+func stat(b []byte, p *posix.Process, _ *names) []byte {
+	b = append(b, p.State)
+	switch {
+	case p.Nice < 0:
+		b = append(b, '<')
+	case p.Nice > 0:
+		b = append(b, 'N')
+	}
+	if p.SID == p.TGID {
+		b = append(b, 's')
+	}
+	if p.Threads > 1 {
+		b = append(b, 'l')
+	}
+	if p.PGID == p.TPGID {
+		b = append(b, '+')
+	}
+	return b
+}
+
+// cpuTime is minutes and seconds, as ps j has them.
+func cpuTime(b []byte, p *posix.Process, _ *names) []byte {
+	s := p.CPU / posix.HZ
+	b = append(strconv.AppendUint(b, s/60, 10), ':')
+	return append(b, byte('0'+s%60/10), byte('0'+s%10))
+}
+
+// commandLine is what ps(1) calls args: a process that has none, such as a
+// zombie, shows its name.
+func commandLine(p *posix.Process) string {
+	if line := strings.TrimRight(p.Args, "\x00"); line != "" {
+		return strings.ReplaceAll(line, "\x00", " ")
+	}
+	if p.State == 'Z' {
+		return "[" + p.Comm + "] <defunct>"
+	}
+	return "[" + p.Comm + "]"
+}
+
+func args(b []byte, p *posix.Process, n *names) []byte {
+	return posix.AppendEscaped(b, commandLine(p), n.utf8)
+}
+
+// names finds the names of numbers, and remembers them.
+type names struct {
+	utf8  bool // what is beyond ASCII may be shown
+	now   time.Time
+	boot  int64 // seconds of the epoch, as btime in proc_stat(5)
+	users map[int]string
+	ttys  map[int]string
+}
+
+func newNames() *names {
+	var up unix.Timespec
+	now := time.Now()
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &up)
+	return &names{
+		utf8:  posix.UTF8(),
+		now:   now,
+		boot:  now.Add(-time.Duration(up.Nano())).Unix(),
+		users: map[int]string{},
+		ttys:  map[int]string{0: "?"},
+	}
+}
+
+func (n *names) user(uid int) string {
+	name, ok := n.users[uid]
+	if !ok {
+		name = posix.Escape(posix.UserName(uid))
+		n.users[uid] = name
+	}
+	return name
+}
+
+// tty is the terminal's name without /dev. Pseudo terminals have the one major
+// number; for the others sysfs(5) knows.
+func (n *names) tty(dev int) string {
+	name, ok := n.ttys[dev]
+	if !ok {
+		major, minor := dev>>8&0xfff, dev&0xff|dev>>12&0xfff00 // new_encode_dev() in the kernel
+		name = strconv.Itoa(major) + ":" + strconv.Itoa(minor)
+		if major == 136 {
+			name = "pts/" + strconv.Itoa(minor)
+		} else if link, err := os.Readlink("/sys/dev/char/" + name); err == nil {
+			name = filepath.Base(link)
+		}
+		n.ttys[dev] = name
+	}
+	return name
+}
+
+// started is when the process did.
+func (n *names) started(p *posix.Process) time.Time {
+	return time.Unix(n.boot+int64(p.Start/posix.HZ), 0)
+}
+
+// start is the time of day, or the date of more than a day ago.
+func start(b []byte, p *posix.Process, n *names) []byte {
+	t := n.started(p)
+	if n.now.Sub(t) < 24*time.Hour {
+		return t.AppendFormat(b, time.TimeOnly)
+	}
+	return t.AppendFormat(b, "Jan 02")
+}

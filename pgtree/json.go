@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"procgroup/internal/posix"
+)
+
+// document writes JSON. Members that have a column's name have its value, but
+// that start and time are numbers of seconds.
+type document struct {
+	*names
+	table   *table
+	threads bool
+	buf     []byte
+}
+
+// print writes the processes of all forests, each once, by session.
+func (d *document) print(w io.Writer, forests []forest) error {
+	var order []int
+	lines, seen := map[int][]line{}, map[int]bool{}
+	for _, f := range forests {
+		for l := range f.lines(false) {
+			p := l.proc
+			if l.kind == aThread || seen[p.PID] {
+				continue
+			}
+			seen[p.PID] = true
+			if lines[p.SID] == nil {
+				order = append(order, p.SID)
+			}
+			lines[p.SID] = append(lines[p.SID], l)
+		}
+	}
+	d.buf = append(d.buf, `{"sessions":[`...)
+	for i, sid := range order {
+		d.session(i, lines[sid])
+		if _, err := w.Write(d.buf); err != nil {
+			return err
+		}
+		d.buf = d.buf[:0]
+	}
+	_, err := io.WriteString(w, string(d.buf)+"]}\n")
+	return err
+}
+
+// comma separates the members of an array.
+func (d *document) comma(i int) {
+	if i > 0 {
+		d.buf = append(d.buf, ",\n"...)
+	}
+}
+
+func (d *document) session(i int, lines []line) {
+	p := lines[0].proc
+	foreground := "null"
+	if p.TPGID > 0 {
+		foreground = fmt.Sprint(p.TPGID)
+	}
+	d.comma(i)
+	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
+		p.SID, d.table.sessionLeader(p.SID), d.terminal(p), foreground)
+	groups := map[int]bool{}
+	for _, l := range lines {
+		if id := l.proc.PGID; !groups[id] {
+			d.comma(len(groups))
+			groups[id] = true
+			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, id, d.table.groupLeader(id))
+		}
+	}
+	d.buf = append(d.buf, "],\n\"processes\":["...)
+	for i, l := range lines {
+		d.comma(i)
+		d.process(l)
+	}
+	d.buf = append(d.buf, "]}"...)
+}
+
+func (d *document) process(l line) {
+	p := l.proc
+	d.buf = fmt.Appendf(d.buf, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
+		p.PID, p.PPID, p.PGID, p.SID, l.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
+	d.buf = fmt.Appendf(d.buf, `"uid":%d,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
+		p.UID, d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
+	if d.threads {
+		d.buf = append(d.buf, `,"threads":[`...)
+		for i, t := range d.table.threads[p.PID] {
+			d.comma(i)
+			d.buf = fmt.Appendf(d.buf, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
+				t.PID, stat(nil, t, d.names), seconds(t), d.quote(t.Comm))
+		}
+		d.buf = append(d.buf, ']')
+	}
+	d.buf = append(d.buf, '}')
+}
+
+func (d *document) terminal(p *posix.Process) string {
+	if p.TTY == 0 {
+		return "null"
+	}
+	return d.quote(d.tty(p.TTY))
+}
+
+func seconds(p *posix.Process) string {
+	return fmt.Sprintf("%d.%02d", p.CPU/posix.HZ, p.CPU%posix.HZ)
+}
+
+// quote makes a JSON string that a terminal may see too: what does not print
+// is written as \u and the code. A byte that is no UTF-8 has no code; it turns
+// into the text \xNN.
+func (d *document) quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i, size := 0, 0; i < len(s); i += size {
+		var r rune
+		r, size = utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\\x%02x`, s[i])
+		case ' ' <= r && r <= '~' || d.utf8 && posix.Printable(r):
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// target is one operand, and what was found for it.
+type target struct {
+	word   string
+	number int // 0: not a number
+
+	kind kind         // aSession, loneGroup or aSubtree
+	in   map[int]bool // the PIDs
+	err  error
+}
+
+// parseTarget refuses what no process table can have. Others take 2^32+1 for 1.
+func parseTarget(word string) (*target, error) {
+	if word == "" {
+		return nil, errors.New("an empty target")
+	}
+	t := &target{word: word}
+	digits := strings.TrimLeft(word, "+-")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return t, nil
+	}
+	n, err := strconv.ParseUint(word, 10, 64)
+	if err != nil || n < 1 || n > posix.MaxPID {
+		return nil, fmt.Errorf("%s: a process ID is from 1 to %d", word, posix.MaxPID)
+	}
+	t.number = int(n)
+	return t, nil
+}
+
+// search is what targets are looked for in, read when first needed.
+type search struct {
+	pids []int
+	ids  []posix.Process // PID, PGID and SID
+	stat *table          // of all processes, stat alone
+	err  error
+}
+
+func (s *search) members(of func(*posix.Process) bool) map[int]bool {
+	if s.ids == nil {
+		s.ids, s.err = posix.IDs(s.pids)
+	}
+	in := map[int]bool{}
+	for i := range s.ids {
+		if of(&s.ids[i]) {
+			in[s.ids[i].PID] = true
+		}
+	}
+	return in
+}
+
+func (s *search) session(sid int) map[int]bool {
+	return s.members(func(p *posix.Process) bool { return p.SID == sid })
+}
+
+func (s *search) group(pgid int) map[int]bool {
+	return s.members(func(p *posix.Process) bool { return p.PGID == pgid })
+}
+
+// descent is the processes that match, with their descendants.
+func (s *search) descent(match func(*posix.Process) bool) map[int]bool {
+	if s.stat == nil {
+		rows, _, err := posix.Table(s.pids, 0, nil)
+		s.stat, s.err = newTable(rows), err
+	}
+	return s.stat.descendants(match)
+}
+
+// find looks for the target. The error says why it matches nothing; one of
+// the search itself is left there.
+func (t *target) find(s *search) error {
+	switch {
+	case t.number > 0:
+		t.kind, t.in = aSession, s.session(t.number)
+		if len(t.in) == 0 {
+			t.kind, t.in = loneGroup, s.group(t.number)
+		}
+		if len(t.in) == 0 {
+			t.kind, t.in = aSubtree, s.descent(func(p *posix.Process) bool { return p.PID == t.number })
+		}
+		if len(t.in) == 0 {
+			return errors.New("no such session, group or process")
+		}
+	case strings.Contains(t.word, "/") || strings.HasSuffix(t.word, ".pid"):
+		pid, err := s.daemon(t.word)
+		if err != nil {
+			return err
+		}
+		sid := 0
+		s.members(func(p *posix.Process) bool {
+			if p.PID == pid {
+				sid = p.SID
+			}
+			return false
+		})
+		t.kind, t.in = aSession, s.session(sid)
+	default:
+		t.kind, t.in = aSubtree, s.descent(t.named)
+		if len(t.in) == 0 {
+			return errors.New("no process of that name")
+		}
+	}
+	return nil
+}
+
+// named tells whether the process bears the target's name. The kernel cuts
+// names at 15 bytes: then the first argument knows the rest.
+func (t *target) named(p *posix.Process) bool {
+	if p.Comm == t.word {
+		return true
+	}
+	if len(p.Comm) < 15 || !strings.HasPrefix(t.word, p.Comm) {
+		return false
+	}
+	rows, _, _ := posix.Table([]int{p.PID}, posix.Args, nil)
+	if len(rows) == 0 {
+		return false
+	}
+	command, _, _ := strings.Cut(rows[0].Args, "\x00")
+	return path.Base(command) == t.word
+}
+
+// daemon finds a pidfile's daemon by pidkill's rule: the process of that number
+// must be it, not a later one. With it gone, the lock tells who is left.
+func (s *search) daemon(path string) (pid int, err error) {
+	f, err := posix.OpenPidfile(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if err := f.Read(); err != nil {
+		return 0, err
+	}
+	pid, err = f.PID()
+	if errors.Is(err, posix.ErrEmpty) && f.Operator(unix.F_RDLCK) == 0 {
+		// daemonize was killed before it wrote the number
+		if holders, _ := f.Holders(); len(holders) > 0 {
+			return holders[0], nil
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	if h, err := posix.Pin(pid); err == nil {
+		defer h.Close()
+		if !h.Exited() {
+			return pid, f.Identify(h)
+		}
+	}
+	for member := range s.group(pid) {
+		if f.HeldBy(member) {
+			return member, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d is not running", pid)
+}

@@ -12,6 +12,8 @@
 # in its environment; teardown ends whatever still carries it, and fails the
 # test. Where the test takes the environment away (env -i), `track` the PID.
 
+bats_require_minimum_version 1.5.0 # run --separate-stderr
+
 # BIN may name another directory with the programs, such as /usr/bin.
 BIN=${BIN:-$(cd "$BATS_TEST_DIRNAME/../../bin" 2>/dev/null && pwd)}
 

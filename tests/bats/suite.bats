@@ -181,7 +181,8 @@ pgrep_child() {
 @test "with the pidfile lost, pgtree finds the group and pidkill -g ends it" {
     start_service
     rm app.pid
-    pgid=$(pgtree | rows | awk -v app="$T/app.py" 'index($0, app) { print $3 }' | sort -u)
+    # Not as an argument: awk would find itself.
+    pgid=$(pgtree | rows | app=$T/app.py awk 'index($0, ENVIRON["app"]) { print $3 }' | sort -u)
     [[ $pgid -eq $pid ]]
 
     pidkill -g "$pgid"

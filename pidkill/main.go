@@ -1,0 +1,236 @@
+// Pidkill ends the process group that a pidfile names, waits until nothing of
+// it is left, and removes the pidfile.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+const usage = "usage: pidkill [options] pidfile ...\n       pidkill -g [options] pgid ..."
+
+const help = usage + `
+End each daemon's process group, wait until nothing is left of it, and remove
+the pidfile.
+
+  -t, --timeout TIME    how long to wait after TERM before KILL (default 10)
+  -r, --retry SCHEDULE  signals and waits (default TERM/10/KILL/5); what
+                        follows "forever" is repeated
+  -9, --kill            the same as -r KILL/5
+  -s, --signal SIG      send SIG once and do nothing else
+  -g, --group           operands are process group IDs
+  -S, --session         the whole session
+  -T, --tree            the group, and all descendants that left it
+  -1, --single          the process alone
+  -0, --status          send nothing; tell whether it runs
+  -m, --must-run        not running is status 1
+  -n, --dry-run         say who would get which signal
+  -f, --force           skip the identity and ownership checks
+  -v, --verbose         say what is done
+  -q, --quiet           say nothing but errors
+  -h, --help            print this
+  -V, --version         print the version
+`
+
+var options = []posix.Option{
+	{Letter: '0', Long: "status"},
+	{Letter: '1', Long: "single"},
+	{Letter: '9', Long: "kill"},
+	{Letter: 'f', Long: "force"},
+	{Letter: 'g', Long: "group"},
+	{Letter: 'h', Long: "help"},
+	{Letter: 'm', Long: "must-run"},
+	{Letter: 'n', Long: "dry-run"},
+	{Letter: 'q', Long: "quiet"},
+	{Letter: 'r', Long: "retry", Arg: true},
+	{Letter: 'S', Long: "session"},
+	{Letter: 's', Long: "signal", Arg: true},
+	{Letter: 'T', Long: "tree"},
+	{Letter: 't', Long: "timeout", Arg: true},
+	{Letter: 'V', Long: "version"},
+	{Letter: 'v', Long: "verbose"},
+}
+
+// scope is how far a kill reaches.
+type scope byte
+
+const (
+	theGroup   scope = 'g'
+	theSession scope = 'S'
+	theTree    scope = 'T'
+	theProcess scope = '1'
+)
+
+// killer is a command line, and where its messages go.
+type killer struct {
+	operands  []string
+	plan      schedule
+	signal    unix.Signal // with -s
+	scope     scope
+	groups    bool
+	status    bool
+	mustRun   bool
+	dryRun    bool
+	force     bool
+	verbose   bool
+	quiet     bool
+	help      bool
+	version   bool
+	out, errs io.Writer
+	progress  progress
+}
+
+func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	posix.IgnoreFileSizeSignal()
+	k, err := parse(args)
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "pidkill: %v\n%s\n", err, usage)
+		return posix.StatusUsage
+	case k.help:
+		io.WriteString(stdout, help)
+		return posix.StatusOK
+	case k.version:
+		fmt.Fprintf(stdout, "pidkill (procgroup) %s\n", posix.Version)
+		return posix.StatusOK
+	}
+	k.out, k.errs = stdout, stderr
+	targets := k.find()
+	switch {
+	case k.status:
+		k.tell(targets)
+	case k.dryRun:
+		k.explain(targets)
+	case k.signal != 0:
+		k.signalOnce(targets)
+	default:
+		k.end(targets)
+	}
+	return k.conclude(targets)
+}
+
+// conclude reports what became of each operand; the largest status counts.
+func (k *killer) conclude(targets []*target) (status int) {
+	for _, t := range targets {
+		var err error
+		switch {
+		case t.err == nil:
+		case !errors.Is(t.err, errNotRunning):
+			err = fmt.Errorf("%s: %w", t.name, t.err)
+		default:
+			if !k.quiet {
+				fmt.Fprintf(k.errs, "pidkill: %s: %v\n", t.name, t.err)
+			}
+			status = max(status, k.notRunning(t))
+		}
+		status = max(status, posix.Report(k.errs, "pidkill", err, posix.StatusRefused))
+		t.close()
+	}
+	return status
+}
+
+// notRunning is the status for a daemon that does not run.
+func (k *killer) notRunning(t *target) int {
+	switch {
+	case k.status && t.file == nil:
+		return posix.StatusNoFile
+	case k.status || k.mustRun || k.signal != 0:
+		return posix.StatusNotRunning
+	}
+	return posix.StatusOK
+}
+
+// note says something about an operand, unless -q.
+func (k *killer) note(t *target, format string, args ...any) {
+	if !k.quiet {
+		k.progress.clear(k.errs)
+		fmt.Fprintf(k.errs, "pidkill: %s: %s\n", t.name, fmt.Sprintf(format, args...))
+	}
+}
+
+func parse(args []string) (*killer, error) {
+	k := &killer{scope: theGroup}
+	given, operands, guarded, err := posix.Getopt(options, args)
+	if err != nil {
+		return nil, err
+	}
+	k.operands = operands
+	timeout, retry, kill := time.Duration(-1), "", false
+	for _, o := range given {
+		switch o.Letter {
+		case '0':
+			k.status = true
+		case '1', 'S', 'T':
+			if k.scope != theGroup && k.scope != scope(o.Letter) {
+				return nil, errors.New("-1, -S and -T: choose one")
+			}
+			k.scope = scope(o.Letter)
+		case '9':
+			kill = true
+		case 'f':
+			k.force = true
+		case 'g':
+			k.groups = true
+		case 'h':
+			k.help = true
+		case 'm':
+			k.mustRun = true
+		case 'n':
+			k.dryRun = true
+		case 'q':
+			k.quiet = true
+		case 'r':
+			retry = o.Arg
+			k.plan, err = parseSchedule(retry)
+		case 's':
+			k.signal, err = posix.ParseSignal(o.Arg)
+		case 't':
+			timeout, err = posix.ParseDuration(o.Arg)
+		case 'V':
+			k.version = true
+		case 'v':
+			k.verbose = true
+		}
+		if err != nil {
+			return nil, fmt.Errorf("-%c: %w", o.Letter, err)
+		}
+	}
+	if k.help || k.version {
+		return k, nil
+	}
+	switch {
+	case retry == "" && kill:
+		k.plan = schedule{steps: []posix.Step{{Signal: unix.SIGKILL, Wait: lastWait}}, loop: -1}
+	case retry == "":
+		k.plan = standardSchedule(timeout)
+	}
+	stray, isStray := posix.Stray(operands, guarded)
+	switch acts := timeout >= 0 || retry != "" || kill; {
+	case isStray:
+		return nil, fmt.Errorf("%s: options come before the operands", posix.Escape(stray))
+	case len(operands) == 0 && k.groups:
+		return nil, errors.New("which process group?")
+	case len(operands) == 0:
+		return nil, errors.New("which pidfile?")
+	case retry != "" && kill, timeout >= 0 && kill, timeout >= 0 && retry != "":
+		return nil, errors.New("-t, -r and -9: choose one")
+	case k.signal != 0 && acts:
+		return nil, errors.New("-s sends one signal: -t, -r and -9 make no sense with it")
+	case k.status && (acts || k.signal != 0 || k.dryRun):
+		return nil, errors.New("-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it")
+	case k.groups && k.scope == theProcess:
+		return nil, errors.New("-g and -1: choose one")
+	case k.verbose && k.quiet:
+		return nil, errors.New("-v and -q: choose one")
+	}
+	return k, nil
+}

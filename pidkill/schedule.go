@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// schedule is a plan of signals and waits. After the last step it goes on at
+// step loop, or ends if that is -1.
+type schedule struct {
+	steps []posix.Step
+	loop  int
+}
+
+func standardSchedule(timeout time.Duration) schedule {
+	if timeout < 0 {
+		timeout = 10 * time.Second
+	}
+	return schedule{steps: []posix.Step{
+		{Signal: unix.SIGTERM, Wait: timeout},
+		{Signal: unix.SIGKILL, Wait: lastWait},
+	}, loop: -1}
+}
+
+// lastWait is how long the end of a schedule waits that does not say so.
+const lastWait = 5 * time.Second
+
+// parseSchedule reads TERM/10/KILL/5: signals and waits in turn, where a wait
+// may be missing, and "forever" once before a signal.
+func parseSchedule(s string) (schedule, error) {
+	plan := schedule{loop: -1}
+	waiting := false // the last word was a signal
+	for _, word := range strings.Split(s, "/") {
+		if word == "forever" {
+			if plan.loop >= 0 {
+				return plan, errors.New("forever: once is enough")
+			}
+			plan.loop, waiting = len(plan.steps), false
+			continue
+		}
+		if waiting {
+			if d, err := posix.ParseDuration(word); err == nil {
+				plan.steps[len(plan.steps)-1].Wait = d
+				waiting = false
+				continue
+			}
+		}
+		sig, err := posix.ParseSignal(word)
+		if err != nil {
+			return plan, fmt.Errorf("%s: expected a signal (TERM/10/KILL/5)", posix.Escape(word))
+		}
+		plan.steps = append(plan.steps, posix.Step{Signal: sig})
+		waiting = true
+	}
+	if waiting && plan.loop < 0 {
+		plan.steps[len(plan.steps)-1].Wait = lastWait
+	}
+	if plan.loop >= 0 {
+		total := time.Duration(0)
+		for _, step := range plan.steps[plan.loop:] {
+			total += min(step.Wait, time.Hour)
+		}
+		if total == 0 {
+			return plan, errors.New("forever: nothing to wait for follows")
+		}
+	}
+	return plan, nil
+}
+
+// step is the i-th step of the plan, which may go on forever.
+func (p schedule) step(i int) (s posix.Step, ok bool) {
+	if n := len(p.steps); i >= n {
+		if p.loop < 0 {
+			return s, false
+		}
+		i = p.loop + (i-n)%(n-p.loop)
+	}
+	return p.steps[i], true
+}
+
+// String is the plan as -r takes it.
+func (p schedule) String() string {
+	var words []string
+	for i, s := range p.steps {
+		if i == p.loop {
+			words = append(words, "forever")
+		}
+		words = append(words, posix.SignalName(s.Signal), strconv.FormatFloat(s.Wait.Seconds(), 'f', -1, 64))
+	}
+	return strings.Join(words, "/")
+}

@@ -131,6 +131,8 @@ survives_the_terminal() {
     pidkill app.pid
     nothing_remains
 
+    # Init may take its time to reap them; until then pgtree shows zombies.
+    eventually 30 not pgtree "$sid" >/dev/null 2>&1
     run --separate-stderr pgtree "$sid"
     [[ $status -eq 1 && -n $stderr && -z $output ]]
 }

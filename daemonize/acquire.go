@@ -49,8 +49,9 @@ func acquire(path string, trust func(*posix.Control) error, keep []int) (*posix.
 // take tries once. settled says that what lies between two system calls of
 // another start must have passed.
 func take(f *posix.Pidfile, keep []int, settled bool) error {
-	switch err := f.TryLock(keep...); err {
+	switch err := f.TryLock(); err {
 	case nil:
+		f.MoveLock(keep)
 	case posix.ErrLocked:
 		if err := f.Read(); err != nil {
 			return err
@@ -153,7 +154,8 @@ func running(f *posix.Pidfile, pid int) error {
 func acquireLock(path string, trust func(*posix.Control) error, keep []int) (f *posix.Pidfile, created bool, err error) {
 	for {
 		if f, created, err = posix.CreatePidfile(path, trust); err == nil {
-			if err = f.TryLock(keep...); err == nil {
+			if err = f.TryLock(); err == nil {
+				f.MoveLock(keep)
 				if f.Current() {
 					return f, created, nil
 				}

@@ -27,7 +27,7 @@ type Pidfile struct {
 	Written time.Time
 
 	file int // carries the record lock; open for writing if it was created
-	lock int // a description of its own, read-only, carries the flock; or -1
+	lock int // read-only, carries the flock: a description of its own in a start
 	stat unix.Stat_t
 }
 
@@ -40,7 +40,11 @@ var ErrLocked = errors.New("locked")
 // OpenPidfile opens an existing pidfile for reading, without ever waiting.
 // Errors are those of open(2); what is not a regular file is refused.
 func OpenPidfile(path string) (*Pidfile, error) {
-	return openPidfile(path, unix.O_RDONLY, nil)
+	f, err := openPidfile(path, unix.O_RDONLY, nil)
+	if err == nil {
+		f.lock = f.file // no child is to inherit it
+	}
+	return f, err
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
@@ -110,9 +114,8 @@ func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
 var errNotRegular = errors.New("refused: not a regular file")
 
 // TryLock takes the flock, or fails with ErrLocked. ErrMoved: the path names
-// another file by now; open it anew. The descriptors keep are left alone when
-// that of the lock gets its number.
-func (f *Pidfile) TryLock(keep ...int) error {
+// another file by now; open it anew.
+func (f *Pidfile) TryLock() error {
 	if f.lock < 0 {
 		fd, err := f.Place.Open(unix.O_RDONLY, 0)
 		if err == unix.ENOENT {
@@ -126,10 +129,9 @@ func (f *Pidfile) TryLock(keep ...int) error {
 		if err := unix.Fstat(fd, &st); err != nil {
 			return err
 		}
-		if st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
+		if !f.is(&st) {
 			return ErrMoved
 		}
-		f.lock = renumber(fd, keep) // before any record lock: it closes one
 	}
 	err := retry(func() error { return unix.Flock(f.lock, unix.LOCK_EX|unix.LOCK_NB) })
 	if err == unix.EWOULDBLOCK {
@@ -138,42 +140,46 @@ func (f *Pidfile) TryLock(keep ...int) error {
 	return err
 }
 
+func (f *Pidfile) is(st *unix.Stat_t) bool {
+	return st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
+}
+
 // Unlock gives the flock back.
-func (f *Pidfile) Unlock() {
-	if f.lock >= 0 {
-		unix.Flock(f.lock, unix.LOCK_UN)
+func (f *Pidfile) Unlock() { unix.Flock(f.lock, unix.LOCK_UN) }
+
+// The command's descriptors for locks: above those that programs hard-code,
+// and in the part of the table that every process has (growing it takes the
+// kernel milliseconds in a program with threads).
+const lowestLock, highestLock = 50, 63
+
+// MoveLock gives the descriptor of the flock a number for the command to
+// inherit: a free one, else that of one which the caller left open and which
+// is not among keep. Where the limit on descriptors is lower it stays where it
+// is. Call it before Operate: it closes a descriptor of the file.
+func (f *Pidfile) MoveLock(keep []int) {
+	to, err := unix.FcntlInt(uintptr(f.lock), unix.F_DUPFD_CLOEXEC, lowestLock)
+	if err == nil && to > highestLock {
+		unix.Close(to)
+		to, err = f.overwrite(keep)
+	}
+	if err == nil {
+		unix.Close(f.lock)
+		f.lock = to
 	}
 }
 
-// LockFD is the descriptor that carries the flock, for the command to inherit.
+// LockFD is the descriptor of the flock.
 func (f *Pidfile) LockFD() int { return f.lock }
 
-// Command descriptors for locks: above those that programs hard-code, and in
-// the part of the table that every process has (growing it takes the kernel
-// milliseconds in a program with threads).
-const lowestLock, highestLock = 50, 63
-
-// renumber moves a descriptor into that range: to a free number, else over
-// one that the caller left open and that is not to be kept. Where the limit
-// on descriptors is lower it stays where it is.
-func renumber(fd int, keep []int) int {
-	to, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestLock)
-	if err == nil && to <= highestLock {
-		unix.Close(fd)
-		return to
-	}
-	if err == nil {
-		unix.Close(to)
-	}
+func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 	for to := lowestLock; to <= highestLock; to++ {
 		flags, err := unix.FcntlInt(uintptr(to), unix.F_GETFD, 0)
-		ours := flags&unix.FD_CLOEXEC != 0
-		if err == nil && !ours && !slices.Contains(keep, to) && unix.Dup3(fd, to, unix.O_CLOEXEC) == nil {
-			unix.Close(fd)
-			return to
+		ours := flags&unix.FD_CLOEXEC != 0 // nothing inherited has the flag
+		if err == nil && !ours && !slices.Contains(keep, to) {
+			return to, unix.Dup3(f.lock, to, unix.O_CLOEXEC)
 		}
 	}
-	return fd
+	return -1, unix.EMFILE
 }
 
 // Operate takes the record lock: for writing while a daemon is started, for
@@ -208,7 +214,7 @@ func (f *Pidfile) Operator(kind int16) int {
 func (f *Pidfile) Current() bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
+	return err == nil && f.is(&st)
 }
 
 // Read reads the content and the time it was written.
@@ -286,10 +292,11 @@ func (f *Pidfile) Unlink() error {
 
 // Close lets everything go, a lock only if no other process inherited it.
 func (f *Pidfile) Close() {
-	for _, fd := range []int{f.file, f.lock} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
+	if f.lock >= 0 && f.lock != f.file {
+		unix.Close(f.lock)
+	}
+	if f.file >= 0 {
+		unix.Close(f.file)
 	}
 	f.file, f.lock = -1, -1
 	f.Place.Close()
@@ -348,7 +355,7 @@ func (f *Pidfile) HeldBy(pid int) bool {
 	for _, n := range fds {
 		fd := strconv.Itoa(n)
 		var st unix.Stat_t
-		if unix.Fstatat(dir, fd, &st, 0) != nil || st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
+		if unix.Fstatat(dir, fd, &st, 0) != nil || !f.is(&st) {
 			continue
 		}
 		// Others may have it open to read it: the lock is the description's.

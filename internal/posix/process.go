@@ -86,8 +86,8 @@ func parseStat(line []byte, p *Process) error {
 	if !ok {
 		return errStat
 	}
-	var f [19]int64 // fields 4 to 22
-	rest := line[end+3:]
+	var f [19]int64      // fields 4 to 22
+	rest := line[end+3:] // each with its blank
 	for i := range f {
 		if f[i], rest, ok = number(rest); !ok {
 			return errStat
@@ -103,9 +103,11 @@ func parseStat(line []byte, p *Process) error {
 	return nil
 }
 
-// number takes a decimal number and the blanks around it off the front of b.
+// number takes a decimal number and a blank before it off the front of b.
 func number(b []byte) (n int64, rest []byte, ok bool) {
-	b = bytes.TrimLeft(b, " ")
+	if len(b) > 0 && b[0] == ' ' {
+		b = b[1:]
+	}
 	negative := len(b) > 0 && b[0] == '-'
 	if negative {
 		b = b[1:]

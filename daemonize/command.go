@@ -102,14 +102,14 @@ func execFailure(name string, err error) error {
 	return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: %w", name, err)
 }
 
-// launch calls try with one candidate after another until one runs, going on
+// try calls run with one candidate after another until one runs, going on
 // where execvp(3) would: past a file that this user may not execute, and with
 // the shell for a script without "#!".
-func launch(files, argv []string, try func(file string, argv []string) error) (err error) {
+func try(files, argv []string, run func(file string, argv []string) error) (err error) {
 	for _, file := range files {
-		err = try(file, argv)
+		err = run(file, argv)
 		if err == unix.ENOEXEC && isText(file) {
-			err = try("/bin/sh", append([]string{"/bin/sh", file}, argv[1:]...))
+			err = run("/bin/sh", append([]string{"/bin/sh", file}, argv[1:]...))
 		}
 		if err != unix.EACCES {
 			break

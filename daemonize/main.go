@@ -23,7 +23,8 @@ Run a command as a daemon, and return once it really runs.
 
   -p, --pidfile FILE     write its PID here, locked while it lives
   -l, --lockfile FILE    single instance by this lock alone
-  -o, --stdout FILE      standard output (default /dev/null)
+  -o, --stdout FILE      standard output (default /dev/null); '|command' feeds
+                         a program
   -e, --stderr FILE      standard error (default: where standard output goes)
   -i, --stdin FILE       standard input (default /dev/null)
   -t, --truncate         empty the -o and -e files first
@@ -36,6 +37,9 @@ Run a command as a daemon, and return once it really runs.
   -w, --wait TIME        return after TIME, if it still runs then
   -n, --ready TIME       return when it says READY=1, at most after TIME
   -f, --foreground       do not detach: become the command
+  -s, --supervise        stay as its parent until it ends, remove the pidfile
+  -r, --respawn          with -s: start it again when it fails
+  -R, --limit N          with -r: give up after N failures in a row
   -v, --verbose          say what is done
   -q, --quiet            say nothing but errors
   -h, --help             print this
@@ -57,6 +61,9 @@ var options = []posix.Option{
 	{Letter: 'o', Long: "stdout", Arg: true},
 	{Letter: 'p', Long: "pidfile", Arg: true},
 	{Letter: 'q', Long: "quiet"},
+	{Letter: 'R', Long: "limit", Arg: true},
+	{Letter: 'r', Long: "respawn"},
+	{Letter: 's', Long: "supervise"},
 	{Letter: 't', Long: "truncate"},
 	{Letter: 'u', Long: "user", Arg: true},
 	{Letter: 'V', Long: "version"},
@@ -76,6 +83,8 @@ type config struct {
 	keep                  []int
 	wait, ready           time.Duration // -1: not asked for
 	foreground            bool
+	supervised, respawn   bool
+	limit                 int // 0: never give up
 	verbose, quiet        bool
 	help, version         bool
 
@@ -108,10 +117,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case err != nil:
-	case !isCopy && !c.foreground && (c.waits() || unix.Getpgrp() == unix.Getpid()):
+	case !isCopy && !c.foreground && (c.stays() || unix.Getpgrp() == unix.Getpid()):
 		status, err = detach()
 	default:
-		err = c.start(stderr)
+		err = c.start(stderr, func() { result.tell(status) })
 	}
 	if sig := (interruption{}); errors.As(err, &sig) {
 		die(unix.SIGTERM)
@@ -125,8 +134,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return status
 }
 
-// waits tells whether daemonize stays after the command has started.
+// waits tells whether daemonize returns only when the command has run a while.
 func (c *config) waits() bool { return c.wait >= 0 || c.ready >= 0 }
+
+// stays tells whether the command is watched at all after its start.
+func (c *config) stays() bool { return c.waits() || c.supervised }
 
 func parse(args []string) (*config, error) {
 	c := &config{dir: "/", wait: -1, ready: -1}
@@ -176,6 +188,16 @@ func parse(args []string) (*config, error) {
 			c.pidfile, err = path(o)
 		case 'q':
 			c.quiet = true
+		case 'R':
+			var n uint64
+			if n, err = strconv.ParseUint(o.Arg, 10, 31); err != nil || n == 0 {
+				return nil, fmt.Errorf("-R: %s: expected a number of failures", posix.Escape(o.Arg))
+			}
+			c.limit = int(n)
+		case 'r':
+			c.respawn = true
+		case 's':
+			c.supervised = true
 		case 't':
 			c.truncate = true
 		case 'u':
@@ -210,8 +232,14 @@ func (c *config) check() error {
 		return fmt.Errorf("-v and -q: choose one")
 	case c.wait >= 0 && c.ready >= 0:
 		return fmt.Errorf("-w and -n: choose one")
-	case c.foreground && c.waits():
-		return fmt.Errorf("-f leaves nobody to wait for -w or -n")
+	case c.foreground && c.stays():
+		return fmt.Errorf("-f leaves nobody to do what -w, -n and -s want")
+	case c.foreground && (feeds(c.stdout) || feeds(c.stderr)):
+		return fmt.Errorf("-f leaves nobody to start a program for the output")
+	case c.respawn && !c.supervised:
+		return fmt.Errorf("-r needs -s")
+	case c.limit > 0 && !c.respawn:
+		return fmt.Errorf("-R needs -r")
 	case c.pidfile != "" && c.pidfile == c.lockfile:
 		return fmt.Errorf("-l: the pidfile has its own lock, leave -l away")
 	}

@@ -99,8 +99,13 @@ func sender(extra []byte) (uid int64) {
 	return uid
 }
 
+// close takes the socket away, where there is one.
 func (s *notifySocket) close() {
+	if s == nil {
+		return
+	}
 	if s.fd >= 0 {
+		unix.Shutdown(s.fd, unix.SHUT_RD) // close(2) alone would not wake receive
 		unix.Close(s.fd)
 	}
 	os.Remove(s.path)

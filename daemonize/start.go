@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,107 +14,213 @@ import (
 	"procgroup/internal/posix"
 )
 
-// start does the work, in the process that will lead the daemon's session
-// until it ends. Whatever fails, it leaves neither process nor new pidfile.
-func (c *config) start(stderr io.Writer) (err error) {
-	user, id, err := c.lookupUser()
-	if err != nil {
-		return err
-	}
-	env := c.environment(user)
-	path, _ := lookup(env, "PATH")
-	files, err := candidates(c.command[0], path)
-	if err != nil {
-		return err
-	}
-	argv := c.command
-	if strings.Contains(argv[0], "/") {
-		argv = append(files[:1:1], argv[1:]...) // true also in another directory
-	}
-	command := &posix.Command{Inherit: c.keep, User: id}
+// job is one start under way.
+type job struct {
+	*config
+	files   []string // what the command's name may mean
+	argv    []string
+	command *posix.Command
 
-	if c.lockfile != "" {
-		var lock *posix.Pidfile
-		var created bool
-		if lock, created, err = acquireLock(c.lockfile, trust(id), c.keep); err != nil {
-			return err
+	lockfile, pidfile *posix.Pidfile
+	ownLockfile       bool // this start created it
+	notify            *notifySocket
+	loggers           []*logger
+
+	messages io.Writer
+}
+
+// start does the work, in the process that leads the daemon's session for as
+// long as it lives. Whatever fails, it leaves neither process nor new pidfile.
+func (c *config) start(stderr io.Writer, started func()) (err error) {
+	j := &job{config: c, messages: stderr}
+	defer func() {
+		if err != nil {
+			j.undo()
 		}
-		defer func() {
-			if err != nil && created {
-				lock.Unlink()
-			}
-		}()
-		command.Inherit = append(command.Inherit, lock.LockFD())
+	}()
+	if err := j.prepare(); err != nil {
+		return err
 	}
-	var pidfile *posix.Pidfile
-	if c.pidfile != "" {
-		if pidfile, err = acquire(c.pidfile, trust(id), c.keep); err != nil {
-			return err
-		}
-		defer func() {
-			if err != nil {
-				pidfile.Unlink()
-			}
-		}()
-		command.Inherit = append(command.Inherit, pidfile.LockFD())
-		if err := pidfile.Reserve(); err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(c.pidfile), err)
-		}
+	if err := j.acquire(); err != nil {
+		return err
 	}
 	var interrupted chan os.Signal
-	if c.waits() {
+	if c.stays() {
 		interrupted = make(chan os.Signal, 1)
-		signal.Notify(interrupted, unix.SIGTERM)
+		signal.Notify(interrupted, unix.SIGTERM, unix.SIGINT)
 	}
-	if command.Files, err = c.openStreams(id); err != nil {
+	if err := j.open(); err != nil {
 		return err
 	}
-	var notify *notifySocket
-	if c.ready >= 0 {
-		if notify, err = listen(id); err != nil {
-			return fmt.Errorf("cannot make a socket for readiness: %w", err)
-		}
-		defer notify.close()
-		env = set(env, "NOTIFY_SOCKET", notify.path)
-	}
-	if command.Env, err = c.enter(env); err != nil {
-		return err
-	}
-	if c.truncate {
-		if err := c.empty(command.Files); err != nil {
-			return err
-		}
-	}
-	unix.Umask(c.umask)
-
 	if c.foreground {
-		return c.become(command, files, argv, pidfile)
+		return j.become()
 	}
-	pid, err := c.spawn(command, files, argv)
-	if err != nil {
+	if err := j.makeSession(); err != nil {
 		return err
 	}
-	leader, err := posix.Pin(pid) // cannot have been reaped: it is a child
+	group, err := j.launch()
 	if err != nil {
-		return fmt.Errorf("process %d: %w", pid, err)
-	}
-	group := &posix.Group{ID: pid, Leader: leader}
-	if pidfile != nil {
-		if err := pidfile.Write(pid); err != nil {
-			group.End(ending...)
-			return fmt.Errorf("%s: %w", posix.Escape(c.pidfile), err)
-		}
-		pidfile.Done()
+		return err
 	}
 	if c.waits() {
-		if err := c.await(group, notify, interrupted, stderr); err != nil {
+		err := j.await(group, interrupted)
+		j.notify.close()
+		if err != nil {
 			return err
 		}
 	}
 	if c.verbose {
-		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", posix.Escape(c.command[0]), pid)
+		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", posix.Escape(c.command[0]), group.ID)
+	}
+	if c.supervised {
+		started()
+		j.supervise(group, interrupted)
 	}
 	return nil
+}
+
+// prepare finds out what can be known before anything is touched.
+func (j *job) prepare() error {
+	user, id, err := j.lookupUser()
+	if err != nil {
+		return err
+	}
+	env := j.environment(user)
+	path, _ := lookup(env, "PATH")
+	j.files, err = candidates(j.config.command[0], path)
+	if err != nil {
+		return err
+	}
+	j.argv = j.config.command
+	if strings.Contains(j.argv[0], "/") {
+		j.argv = append(j.files[:1:1], j.argv[1:]...) // true also in another directory
+	}
+	j.command = &posix.Command{Env: env, User: id, Inherit: slices.Clone(j.keep)}
+	return nil
+}
+
+// acquire takes the locks, which the command inherits.
+func (j *job) acquire() (err error) {
+	trust := trust(j.command.User)
+	if j.config.lockfile != "" {
+		if j.lockfile, j.ownLockfile, err = acquireLock(j.config.lockfile, trust, j.keep); err != nil {
+			return err
+		}
+		j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
+	}
+	if j.config.pidfile != "" {
+		if j.pidfile, err = acquire(j.config.pidfile, trust, j.keep); err != nil {
+			return err
+		}
+		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
+		if err := j.pidfile.Reserve(); err != nil {
+			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
+		}
+	}
+	return nil
+}
+
+// open opens the streams and enters the directory, and only then, when only
+// execve(2) can fail, empties the logs.
+func (j *job) open() (err error) {
+	if err := j.openStreams(); err != nil {
+		return err
+	}
+	if j.ready >= 0 {
+		if j.notify, err = listen(j.command.User); err != nil {
+			return fmt.Errorf("cannot make a socket for readiness: %w", err)
+		}
+	}
+	if j.command.Env, err = j.enter(j.command.Env); err != nil {
+		return err
+	}
+	if j.truncate {
+		if err := j.empty(j.command.Files); err != nil {
+			return err
+		}
+	}
+	unix.Umask(j.umask)
+	if j.supervised {
+		return posix.CloseInherited(j.keep) // or whoever reads from it would wait
+	}
+	return nil
+}
+
+// makeSession leads a new session, as the copy does already.
+func (j *job) makeSession() error {
+	if sid, _ := unix.Getsid(0); sid == unix.Getpid() {
+		return nil
+	}
+	if _, err := unix.Setsid(); err != nil {
+		return fmt.Errorf("cannot make a session: %w", err)
+	}
+	return nil
+}
+
+// launch starts the loggers and the command, and writes the pidfile.
+func (j *job) launch() (*posix.Group, error) {
+	for _, l := range j.loggers {
+		if l.pid != 0 {
+			continue // it reads the output of one run after another
+		}
+		if err := l.start(j.command); err != nil {
+			return nil, err
+		}
+	}
+	env := j.command.Env
+	if j.notify != nil {
+		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
+	}
+	pid := 0
+	err := try(j.files, j.argv, func(file string, argv []string) (err error) {
+		j.command.Path, j.command.Argv = file, argv
+		pid, err = j.command.Spawn()
+		return err
+	})
+	j.command.Env = env
+	if err != nil {
+		return nil, err
+	}
+	group := &posix.Group{ID: pid}
+	if j.stays() {
+		if group.Leader, err = posix.Pin(pid); err != nil {
+			group.End(ending...)
+			return nil, fmt.Errorf("process %d: %w", pid, err)
+		}
+	}
+	if j.pidfile != nil {
+		if err := j.pidfile.Write(pid); err != nil {
+			group.End(ending...)
+			return nil, fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
+		}
+		j.pidfile.Done()
+	}
+	return group, nil
+}
+
+// become turns daemonize into the command. It returns only with an error.
+func (j *job) become() error {
+	if j.pidfile != nil {
+		if err := j.pidfile.Write(unix.Getpid()); err != nil {
+			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
+		}
+	}
+	return try(j.files, j.argv, func(file string, argv []string) error {
+		j.command.Path, j.command.Argv = file, argv
+		return j.command.Exec()
+	})
+}
+
+// undo removes what a start that failed has made. The command is gone, and
+// the locks keep everybody else off the files until daemonize ends.
+func (j *job) undo() {
+	j.notify.close()
+	if j.pidfile != nil {
+		j.pidfile.Unlink()
+	}
+	if j.ownLockfile {
+		j.lockfile.Unlink()
+	}
 }
 
 // lookupUser finds the user of -u, and whom to become: nobody, if that is
@@ -160,34 +267,6 @@ func (c *config) enter(env []string) ([]string, error) {
 		env = set(env, "PWD", dir)
 	}
 	return env, nil
-}
-
-// spawn starts the command in a new session. The copy leads one already.
-func (c *config) spawn(command *posix.Command, files, argv []string) (pid int, err error) {
-	if sid, _ := unix.Getsid(0); sid != unix.Getpid() {
-		if _, err := unix.Setsid(); err != nil {
-			return 0, fmt.Errorf("cannot make a session: %w", err)
-		}
-	}
-	err = launch(files, argv, func(file string, argv []string) (err error) {
-		command.Path, command.Argv = file, argv
-		pid, err = command.Spawn()
-		return err
-	})
-	return pid, err
-}
-
-// become turns daemonize into the command. It returns only with an error.
-func (c *config) become(command *posix.Command, files, argv []string, pidfile *posix.Pidfile) error {
-	if pidfile != nil {
-		if err := pidfile.Write(unix.Getpid()); err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(c.pidfile), err)
-		}
-	}
-	return launch(files, argv, func(file string, argv []string) error {
-		command.Path, command.Argv = file, argv
-		return command.Exec()
-	})
 }
 
 var errNotOpen = errors.New("not open")

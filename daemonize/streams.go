@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -10,45 +11,38 @@ import (
 
 // openStreams opens what becomes descriptors 0, 1 and 2 of the command. Files
 // that it creates are the user's. Nothing is emptied yet.
-func (c *config) openStreams(user *posix.Identity) (files [3]int, err error) {
-	kept := func(fd int) bool {
-		if c.foreground {
-			return true
-		}
-		for _, k := range c.keep {
-			if k == fd {
-				return true
-			}
-		}
-		return false
-	}
-	names := [3]string{c.stdin, c.stdout, c.stderr}
-	for fd, name := range names {
+func (j *job) openStreams() (err error) {
+	files := &j.command.Files
+	for fd, name := range [3]string{j.stdin, j.stdout, j.stderr} {
+		kept := j.foreground || slices.Contains(j.keep, fd)
 		switch {
-		case name == "" && kept(fd):
+		case name == "" && kept:
 			files[fd] = fd
 			continue
-		case name == "" && fd == 2 && !c.foreground:
+		case name == "" && fd == 2:
 			files[2] = files[1]
 			continue
 		case name == "":
 			name = "/dev/null"
 		}
-		if fd == 0 {
+		switch {
+		case fd == 0:
 			files[0], err = openInput(name)
-		} else {
-			files[fd], err = openOutput(name, user)
+		case feeds(name):
+			files[fd], err = j.openPipe(name)
+		default:
+			files[fd], err = openOutput(name, j.command.User)
 		}
 		if err != nil {
-			return files, fmt.Errorf("%s: %w", posix.Escape(name), err)
+			return fmt.Errorf("%s: %w", posix.Escape(name), err)
 		}
 	}
 	// One file by two paths: with a description each, a -t or a program
 	// that seeks would have one stream overwrite the other.
-	if c.stdout != "" && c.stderr != "" && sameFile(files[1], files[2]) {
+	if j.stdout != "" && j.stderr != "" && sameFile(files[1], files[2]) {
 		files[2] = files[1]
 	}
-	return files, nil
+	return nil
 }
 
 func openInput(name string) (int, error) {

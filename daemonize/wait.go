@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ func (i interruption) Error() string { return "interrupted: " + i.String() }
 
 // await watches the command for as long as -w or -n says. On an error nothing
 // of the command's group is left.
-func (c *config) await(group *posix.Group, notify *notifySocket, interrupted <-chan os.Signal, stderr io.Writer) error {
+func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 	began := time.Now()
 	ended := make(chan bool)
 	go func() {
@@ -34,13 +33,13 @@ func (c *config) await(group *posix.Group, notify *notifySocket, interrupted <-c
 		close(ended)
 	}()
 	messages := make(chan string)
-	limit := c.wait
-	if notify != nil {
-		limit = c.ready
-		go notify.receive(messages)
+	limit := j.wait
+	if j.notify != nil {
+		limit = j.ready
+		go j.notify.receive(messages)
 	}
 	timer := time.After(limit)
-	name := posix.Escape(c.command[0])
+	name := posix.Escape(j.config.command[0])
 	for {
 		select {
 		case <-ended:
@@ -57,8 +56,8 @@ func (c *config) await(group *posix.Group, notify *notifySocket, interrupted <-c
 		case text := <-messages:
 			ready := false
 			for _, line := range strings.Split(text, "\n") {
-				if status, ok := strings.CutPrefix(line, "STATUS="); ok && c.verbose {
-					fmt.Fprintf(stderr, "daemonize: %s: %s\n", name, posix.Escape(status))
+				if status, ok := strings.CutPrefix(line, "STATUS="); ok && j.verbose {
+					fmt.Fprintf(j.messages, "daemonize: %s: %s\n", name, posix.Escape(status))
 				}
 				ready = ready || line == "READY=1"
 			}
@@ -66,7 +65,7 @@ func (c *config) await(group *posix.Group, notify *notifySocket, interrupted <-c
 				return nil
 			}
 		case <-timer:
-			if notify == nil {
+			if j.notify == nil {
 				return nil
 			}
 			if !group.End(ending...) {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -126,18 +127,35 @@ func closeOnExec() error {
 	if err != unix.ENOSYS && err != unix.EINVAL {
 		return err
 	}
-	// Linux before 5.11
-	fds, err := os.ReadDir(ProcRoot + "/self/fd")
-	if err != nil {
-		return err
+	fds, err := openFiles() // Linux before 5.11
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
 	}
-	for _, e := range fds {
-		var fd int
-		if fmt.Sscan(e.Name(), &fd); fd > 2 {
-			unix.CloseOnExec(fd)
+	return err
+}
+
+// CloseInherited closes the descriptors from 3 on that the caller left open,
+// but for those of keep. What the program has opened itself stays.
+func CloseInherited(keep []int) error {
+	fds, err := openFiles()
+	for _, fd := range fds {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 && !slices.Contains(keep, fd) {
+			unix.Close(fd)
 		}
 	}
-	return nil
+	return err
+}
+
+// openFiles lists the open descriptors from 3 on.
+func openFiles() ([]int, error) {
+	dir, err := unix.Open(ProcRoot+"/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
+	}
+	defer unix.Close(dir)
+	fds, err := numbers(dir, make([]byte, 4096), nil)
+	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 || fd == dir }), err
 }
 
 // Detach runs the program path again in a new session, which the copy leads,

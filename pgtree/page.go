@@ -21,7 +21,7 @@ type page struct {
 	width   int  // of the terminal, 0 to cut nothing
 	shrink  bool // leave columns out where it is narrow
 
-	widths []int  // cells of each column, 0 for the last
+	widths []int  // cells of each column, 0 for text in the last
 	buf    []byte // lines
 	text   []byte // a cell
 }
@@ -58,13 +58,16 @@ func (g *page) print(w io.Writer, forests []forest) error {
 	return err
 }
 
-// measure makes each column but the last as wide as its widest cell. On a
+// measure makes each column as wide as its widest cell. On a
 // narrow terminal the default columns other than the PIDs give way, one by
 // one, until a command can be seen.
 func (g *page) measure(forests []forest) {
 	last := len(g.columns) - 1
 	g.widths = make([]int, last+1)
-	for i, c := range g.columns[:last] {
+	for i, c := range g.columns {
+		if i == last && c.left {
+			break
+		}
 		g.widths[i] = len(c.head)
 		for _, f := range forests {
 			for l := range f.lines(g.heads) {

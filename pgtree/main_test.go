@@ -1,0 +1,326 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// row is one process of a made-up /proc.
+type row struct {
+	pid, ppid, pgid, sid int
+	comm, args           string
+}
+
+func (r row) stat(start int) []byte {
+	return fmt.Appendf(nil, "%d (%s) S %d %d %d 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", r.pid, r.comm, r.ppid, r.pgid, r.sid, start)
+}
+
+func fakeProc(t testing.TB, rows []row) {
+	old := posix.ProcRoot
+	posix.ProcRoot = t.TempDir()
+	t.Cleanup(func() { posix.ProcRoot = old })
+	for i, r := range rows {
+		dir := filepath.Join(posix.ProcRoot, fmt.Sprint(r.pid))
+		err := os.Mkdir(dir, 0o755)
+		for name, content := range map[string]string{"stat": string(r.stat(i)), "cmdline": r.args, "statm": "0 0"} {
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func try(args ...string) (status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	status = run(args, &out, &err)
+	return status, out.String(), err.String()
+}
+
+func TestStatus(t *testing.T) {
+	t.Setenv("LC_ALL", "C")
+	fakeProc(t, []row{
+		{1, 0, 1, 1, "init", "init\x00"},
+		{5, 1, 5, 5, "a-very-long-nam", "/bin/a-very-long-name\x00x\x00"},
+		{6, 5, 5, 5, "a-very-long-nam", "a-very-long-namesake\x00"},
+		{7, 5, 5, 5, "worker", "x\x00"},
+	})
+	for _, c := range []struct {
+		args   string
+		status int
+		stdout string // of -ns
+		stderr string
+	}{
+		{"-ns", 0, "init(1)\na-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
+		{"-ns 5", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
+		{"-ns 7", 0, "worker(7)\n", ""},
+		{"-ns 0007", 0, "worker(7)\n", ""},
+		{"-ns worker init", 0, "worker(7)\ninit(1)\n`-a-very-long-nam(5)\n  |-a-very-long-nam(6)\n  `-worker(7)\n", ""},
+		{"-ns a-very-long-namesake", 0, "a-very-long-nam(6)\n", ""},
+		{"-ns a-very-long-nam", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
+		{"-ns a-very-long-n", 1, "", "pgtree: a-very-long-n: no process of that name\n"},
+		{"-ns 8 7 nobody", 1, "worker(7)\n", "pgtree: 8: no such session, group or process\npgtree: nobody: no process of that name\n"},
+		{"-ns 4194304", 1, "", "pgtree: 4194304: no such session, group or process\n"},
+		{"-ns ./none", 1, "", "pgtree: ./none: no such file or directory\n"},
+		{"-ns none.pid", 1, "", "pgtree: none.pid: no such file or directory\n"},
+		{"0", 2, "", "pgtree: 0: a process ID is from 1 to 4194304\n"},
+		{"-- -1", 2, "", "pgtree: -1: a process ID is from 1 to 4194304\n"},
+		{"4294967297", 2, "", "pgtree: 4294967297: a process ID is from 1 to 4194304\n"},
+		{"18446744073709551616", 2, "", "pgtree: 18446744073709551616: a process ID is from 1 to 4194304\n"},
+		{"7 -s", 2, "", "pgtree: -s: options come before the first target\n"},
+		{"-1", 2, "", "pgtree: -1: unknown option\n"},
+		{"-o pid,nope", 2, "", "pgtree: -o: nope: no such column\n"},
+		{"-o ,", 2, "", "pgtree: -o: no columns\n"},
+		{"-C sometimes", 2, "", "pgtree: -C: sometimes: not one of auto, always, never\n"},
+		{"-u no:such", 2, "", "pgtree: no:such: unknown user\n"},
+		{"-Js", 2, "", "pgtree: -J and -s exclude each other\n"},
+		{"-Jopid", 2, "", "pgtree: -J and -o exclude each other\n"},
+		{"-sopid", 2, "", "pgtree: -s and -o exclude each other\n"},
+		{"-V", 0, "pgtree (procgroup) " + posix.Version + "\n", ""},
+		{"-h", 0, help, ""},
+	} {
+		status, stdout, stderr := try(strings.Fields(c.args)...)
+		if c.status == posix.StatusUsage {
+			c.stderr += usage + "\n"
+		}
+		if status != c.status || stdout != c.stdout || stderr != c.stderr {
+			t.Errorf("%s: status %d\n%s%s\nwant %d\n%s%s", c.args, status, stdout, stderr, c.status, c.stdout, c.stderr)
+		}
+	}
+	if status, _, stderr := try(""); status != 2 || !strings.HasPrefix(stderr, "pgtree: an empty target\n") {
+		t.Errorf("empty target: %d, %s", status, stderr)
+	}
+	if status, stdout, _ := try("-u", "4294967294"); status != 0 || stdout != "" {
+		t.Errorf("a user without processes: %d, %q", status, stdout)
+	}
+	if status, _, stderr := try("-u", "4294967294", "7"); status != 1 || stderr != "pgtree: 7: no such process\n" {
+		t.Errorf("not this user's: %d, %q", status, stderr)
+	}
+	posix.ProcRoot = "/nonexistent"
+	if status, stdout, stderr := try(); status != 4 || stdout != "" || stderr != "pgtree: open /nonexistent: no such file or directory\n" {
+		t.Errorf("no table: %d %q %q", status, stdout, stderr)
+	}
+}
+
+// broken is an output that fails.
+type broken struct{ err error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
+
+func TestOutputFails(t *testing.T) {
+	fakeProc(t, []row{{1, 0, 1, 1, "init", ""}})
+	for _, option := range []string{"-n", "-J"} {
+		var stderr bytes.Buffer
+		if status := run([]string{option}, broken{unix.ENOSPC}, &stderr); status != 4 || stderr.String() != "pgtree: standard output: no space left on device\n" {
+			t.Errorf("%s, full: %d, %q", option, status, stderr.String())
+		}
+		stderr.Reset()
+		if status := run([]string{option}, broken{unix.EPIPE}, &stderr); status != 0 || stderr.Len() > 0 {
+			t.Errorf("%s, pipe: %d, %q", option, status, stderr.String())
+		}
+		if status := run([]string{option, "9"}, broken{unix.EPIPE}, broken{unix.EPIPE}); status != 1 {
+			t.Errorf("%s, all closed: %d", option, status)
+		}
+	}
+}
+
+func TestHidden(t *testing.T) {
+	fakeProc(t, []row{{5, 1, 5, 5, "mine", ""}})
+	const want = ": the view is partial: processes are hidden (hidepid)\n"
+	if status, stdout, stderr := try("-ns"); status != 0 || stdout != "mine(5)\n" || !strings.HasSuffix(stderr, want) {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+}
+
+var hostile = []string{
+	"a) S 1 2 3", "(", ")", "with space", "new\nline", "tab\t", "esc\x1b[2J", "raw\x9bC1", "enc\u009bC1",
+	"bidi\u202etxt", "e\u0301combined", "日本語", "caf\xe9", "cut\xe6\x97", "back\\slash", "zwj\u200d", `quo"te`,
+	"\u0301first", "flag\U0001f1e6\U0001f1e8", "nul",
+}
+
+// Nothing reaches the output that a terminal obeys; what follows a name stands
+// where it should; and JSON has every name as it is.
+func TestHostileNames(t *testing.T) {
+	rows := []row{{1, 0, 1, 1, "init", ""}}
+	for i, name := range hostile {
+		rows = append(rows, row{i + 2, 1, 1, 1, name, name + "\x00--option\x00" + name + "\x00"})
+	}
+	fakeProc(t, rows)
+	for _, locale := range []string{"C", "C.UTF-8"} {
+		t.Setenv("LC_ALL", locale)
+		for _, options := range []string{"-o comm,args,tree,pid", "-s", "-J", "-C always"} {
+			status, stdout, stderr := try(strings.Fields(options)...)
+			if status != 0 || stderr != "" {
+				t.Fatalf("%s: %d, %s", options, status, stderr)
+			}
+			colored := regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(stdout, "")
+			for _, r := range strings.ReplaceAll(colored, "\n", "") {
+				if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) || r == unicode.ReplacementChar || locale == "C" && r > '~' {
+					t.Errorf("%s in %s: %x got through", options, locale, r)
+				}
+			}
+		}
+		_, stdout, _ := try("-o", "comm,args,tree,pid")
+		lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+		if len(lines) != len(rows)+1 {
+			t.Errorf("%d lines of %d rows", len(lines), len(rows))
+		}
+		for _, line := range lines { // the PID ends where the header does
+			if got, want := posix.Width([]byte(line)), posix.Width([]byte(lines[0])); got != want {
+				t.Errorf("%d cells, not %d: %s", got, want, line)
+			}
+		}
+		_, stdout, _ = try("-J")
+		var doc struct {
+			Sessions []struct {
+				Processes []struct {
+					PID        int
+					Comm, Args string
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(stdout), &doc); err != nil || len(doc.Sessions) != 1 {
+			t.Fatalf("JSON: %v\n%s", err, stdout)
+		}
+		for _, p := range doc.Sessions[0].Processes[1:] {
+			name := hostile[p.PID-2]
+			switch name {
+			case "raw\x9bC1":
+				name = `raw\x9bC1`
+			case "caf\xe9":
+				name = `caf\xe9`
+			case "cut\xe6\x97":
+				name = `cut\xe6\x97`
+			}
+			if p.Comm != name || p.Args != name+" --option "+name {
+				t.Errorf("JSON of %q: %q, %q", name, p.Comm, p.Args)
+			}
+		}
+	}
+}
+
+// A narrow terminal costs columns and the tail of the command, never a PID.
+func TestNarrow(t *testing.T) {
+	rows := parseTable(t, `
+		4194301 1       4194301 4194301 shell
+		4194302 4194301 4194302 4194301 child
+		4194303 4194302 4194302 4194301 deeper`)
+	for i := range rows {
+		rows[i].Args = strings.Repeat("日本 text ", 20)
+	}
+	table := newTable(rows)
+	forests := []forest{table.sessions(nil, false)}
+	columns, _ := parseColumns(defaultColumns)
+	for _, width := range []int{40, 41, 60, 80, 120, 300} {
+		var b bytes.Buffer
+		g := &page{names: newNames(), table: table, columns: columns, header: true, heads: true, art: &utf8Art, width: width, shrink: true}
+		g.utf8 = true
+		g.print(&b, forests)
+		for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
+			got := posix.Width([]byte(line))
+			if got > max(width, 48) { // four PIDs of seven digits, and 16 to see something
+				t.Errorf("at %d: %d cells: %s", width, got, line)
+			}
+			if i < 2 {
+				continue
+			}
+			if width < 300 && !strings.HasSuffix(line, "…") {
+				t.Errorf("at %d: no mark: %s", width, line)
+			}
+			p := rows[i-2]
+			if want := fmt.Sprintf("%7d %7d %7d %7d ", p.PPID, p.PID, p.PGID, p.SID); !strings.HasPrefix(line, want) {
+				t.Errorf("at %d: %q, want %q", width, line, want)
+			}
+		}
+	}
+}
+
+func TestColors(t *testing.T) {
+	rows := parseTable(t, "5 1 5 5 shell\n6 5 6 5 zombie Z\n7 5 7 5 stopped T\n8 5 8 5 front tty=8\n9 8 8 5 more tty=8")
+	var b bytes.Buffer
+	table := newTable(rows)
+	g := testPage(table)
+	g.color = true
+	g.print(&b, []forest{table.sessions(nil, false)})
+	const want = "\x1b[1msession 5\x1b[m\n" +
+		"\x1b[2m|-\x1b[m\x1b[1mshell(5)\x1b[m\n" +
+		"\x1b[2m|-\x1b[m\x1b[31mzombie(6)\x1b[m\n" +
+		"\x1b[2m|-\x1b[m\x1b[35mstopped(7)\x1b[m\n" +
+		"\x1b[2m`-\x1b[m\x1b[32mfront(8)\x1b[m\n" +
+		"\x1b[2m  `-\x1b[m\x1b[32mmore(9)\x1b[m\n"
+	if b.String() != want {
+		t.Errorf("%q\nwant\n%q", b.String(), want)
+	}
+}
+
+// Memory grows in step with the table, however large.
+func TestLarge(t *testing.T) {
+	const n = 100000
+	fakeProc(t, nil)
+	dir, err := os.MkdirTemp("/dev/shm", "pgtree")
+	if err != nil {
+		t.Skip("needs a file system in memory: ", err)
+	}
+	defer os.RemoveAll(dir)
+	posix.ProcRoot = dir
+	for i := range n {
+		dir := filepath.Join(dir, fmt.Sprint(i+1))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r := row{i + 1, i / 2, i/50 + 1, i/100 + 1, "x", ""}
+		if err := os.WriteFile(filepath.Join(dir, "stat"), r.stat(i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pids, err := posix.PIDs()
+	if err != nil || len(pids) != n {
+		t.Fatalf("%d processes, %v", len(pids), err)
+	}
+	allocated := func(part int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		rows, _, err := posix.Table(pids[:part], 0, nil)
+		if err != nil || len(rows) != part {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+		table := newTable(rows)
+		testPage(table).print(io.Discard, []forest{table.sessions(nil, false)})
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if small, large := allocated(n/10), allocated(n); large > 13*small {
+		t.Errorf("%d bytes for %d rows, %d for %d", small, n/10, large, n)
+	}
+}
+
+func FuzzCommandLine(f *testing.F) {
+	f.Add("a\x00b\x00\x00", "name", "Z")
+	f.Add("", "a\nb", "S")
+	f.Fuzz(func(t *testing.T, args, comm, state string) {
+		p := &posix.Process{Args: args, Comm: comm, State: (state + "S")[0]}
+		if strings.Contains(commandLine(p), "\x00") && !strings.Contains(comm, "\x00") {
+			t.Errorf("%q: a NUL is left", commandLine(p))
+		}
+		d := &document{names: &names{utf8: true}}
+		var back string
+		if err := json.Unmarshal([]byte(d.quote(args)), &back); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"procgroup/internal/posix"
+)
+
+// parseTable makes rows of lines "pid ppid pgid sid name [flags]", the start
+// rising from line to line. Flags: Z (state), tty (its group in the
+// foreground), t=TID (a thread named like its process), start=N.
+func parseTable(t *testing.T, text string) []posix.Process {
+	var rows []posix.Process
+	for i, text := range strings.Split(strings.TrimSpace(text), "\n") {
+		words := strings.Fields(text)
+		p := posix.Process{State: 'S', Threads: 1, TPGID: -1, Start: uint64(i + 1), Comm: words[4]}
+		fmt.Sscan(strings.Join(words[:4], " "), &p.PID, &p.PPID, &p.PGID, &p.SID)
+		p.TGID = p.PID
+		rows = append(rows, p)
+		last := &rows[len(rows)-1]
+		for _, flag := range words[5:] {
+			name, value, _ := strings.Cut(flag, "=")
+			switch name {
+			case "Z", "T":
+				last.State = name[0]
+			case "tty":
+				last.TTY = 136<<8 | 3
+				fmt.Sscan(value, &last.TPGID)
+			case "start":
+				fmt.Sscan(value, &last.Start)
+			case "t":
+				thread := *last
+				fmt.Sscan(value, &thread.PID)
+				rows = append(rows, thread)
+			default:
+				t.Fatalf("flag %s", flag)
+			}
+		}
+	}
+	return rows
+}
+
+func testPage(table *table) *page {
+	tree, _ := parseColumns("tree")
+	return &page{names: newNames(), table: table, columns: tree, heads: true, short: true, art: &asciiArt}
+}
+
+func TestTree(t *testing.T) {
+	const shell = `
+		1     0     1     1     init
+		23259 23192 23259 23259 bash tty=23263
+		23262 23259 23262 23259 make tty=23263
+		23263 23259 23263 23259 tail tty=23263
+		23266 23262 23262 23259 cc1  tty=23263
+		23269 1     23269 23264 nginx
+		23271 23269 23269 23264 worker
+		23287 23259 23263 23259 grep tty=23263`
+	for _, c := range []struct{ name, rows, want string }{
+		{"the view of the manual", shell, `
+			init(1)
+			session 23259, terminal pts/3
+			|-bash(23259)
+			|-make(23262)
+			| ` + "`" + `-cc1(23266)
+			` + "`" + `-group 23263, foreground
+			  |-tail(23263)
+			  ` + "`" + `-grep(23287)
+			session 23264, leader gone
+			` + "`" + `-nginx(23269)
+			  ` + "`" + `-worker(23271)`},
+		{"a session of one group needs no line", `
+			1 0 1 1 init
+			5 1 5 5 cron
+			6 5 5 5 job`, `
+			init(1)
+			cron(5)
+			` + "`" + `-job(6)`},
+		{"unless its leader is gone", `
+			6 1 5 5 job
+			7 1 5 5 other`, `
+			session 5, leader gone
+			|-job(6)
+			` + "`" + `-other(7)`},
+		{"or not the only root", `
+			5 1 5 5 cron
+			6 1 5 5 orphan`, `
+			session 5
+			|-cron(5)
+			` + "`" + `-orphan(6)`},
+		{"a zombie leader is there", `
+			5 1 5 5 cron Z
+			6 1 5 5 orphan
+			7 1 7 5 other Z
+			8 1 7 5 orphan`, `
+			session 5, leader zombie
+			|-group 5, leader zombie
+			| |-cron(5)
+			| ` + "`" + `-orphan(6)
+			` + "`" + `-group 7, leader zombie
+			  |-other(7)
+			  ` + "`" + `-orphan(8)`},
+		{"a leader that moved to another group is gone from its own", `
+			5 1 5 5 shell
+			6 5 7 5 moved
+			7 5 7 5 leader
+			8 6 6 5 left`, `
+			session 5
+			|-shell(5)
+			|-group 7
+			| |-moved(6)
+			| ` + "`" + `-leader(7)
+			` + "`" + `-group 6, leader gone
+			  ` + "`" + `-left(8)`},
+		{"a leader below a member", `
+			5 1 5 5 shell
+			6 5 7 5 parent
+			7 6 7 5 leader`, `
+			session 5
+			|-shell(5)
+			` + "`" + `-group 7
+			  ` + "`" + `-parent(6)
+			    ` + "`" + `-leader(7)`},
+		{"a PID namespace", `
+			1 0 0 0 init
+			2 0 2 2 entered
+			3 0 0 0 other`, `
+			session 0
+			|-init(1)
+			` + "`" + `-other(3)
+			entered(2)`},
+		{"a cycle, a parent that is younger, one of the same tick", `
+			2 3 2 2 a
+			3 2 2 2 b
+			5 9 2 2 c start=5
+			9 5 2 2 d start=5
+			7 7 2 2 own`, `
+			session 2
+			|-a(2)
+			| ` + "`" + `-b(3)
+			|-c(5)
+			| ` + "`" + `-d(9)
+			` + "`" + `-own(7)`},
+		{"threads", `
+			5 1 5 5 server t=6 t=8
+			7 5 5 5 child`, `
+			server(5)
+			|-{server}(6)
+			|-{server}(8)
+			` + "`" + `-child(7)`},
+	} {
+		table := newTable(parseTable(t, c.rows))
+		var b bytes.Buffer
+		testPage(table).print(&b, []forest{table.sessions(nil, false)})
+		want := strings.ReplaceAll(strings.TrimPrefix(c.want, "\n"), "\t", "") + "\n"
+		if b.String() != want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
+		}
+	}
+}
+
+func TestViews(t *testing.T) {
+	rows := `
+		1  0 1 1 init
+		5  1 5 5 shell tty=7
+		7  5 7 5 tail tty=7
+		8  5 7 5 grep tty=7
+		9  7 9 9 escaped
+		10 9 7 5 deep tty=7`
+	table := newTable(parseTable(t, rows))
+	of := func(pids ...int) map[int]bool {
+		in := map[int]bool{}
+		for _, pid := range pids {
+			in[pid] = true
+		}
+		return in
+	}
+	for _, c := range []struct {
+		name  string
+		f     forest
+		heads bool
+		want  string
+	}{
+		{"a session of one group, asked for", table.view(aSession, of(9)), true,
+			"session 9\n`-escaped(9)\n"},
+		{"a group", table.view(loneGroup, of(7, 8, 10)), true,
+			"group 7 of session 5, terminal pts/3, foreground\n|-tail(7)\n|-grep(8)\n`-deep(10)\n"},
+		{"descendants, across groups", table.view(aSubtree, of(7, 9, 10)), true,
+			"process 7 of group 7, session 5, terminal pts/3, foreground\n`-tail(7)\n  `-escaped(9)\n    `-deep(10)\n"},
+		{"without headings", table.view(aSession, nil), false,
+			"init(1)\nshell(5)\ntail(7)\ngrep(8)\ndeep(10)\nescaped(9)\n"},
+		{"nobody", table.view(aSubtree, of()), true, ""},
+	} {
+		var b bytes.Buffer
+		g := testPage(table)
+		g.heads = c.heads
+		g.print(&b, []forest{c.f})
+		if b.String() != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), c.want)
+		}
+	}
+	in := table.descendants(func(p *posix.Process) bool { return p.PID == 7 || p.PID == 10 })
+	if fmt.Sprint(in) != "map[7:true 9:true 10:true]" {
+		t.Errorf("descendants: %v", in)
+	}
+}
+
+// A leader whom -u or the target leaves out is looked up, once.
+func TestAddLeaders(t *testing.T) {
+	table := newTable(parseTable(t, "6 5 4 5 child\n7 5 4 5 child"))
+	reads := 0
+	table.addLeaders(func(pid int) (posix.Process, error) {
+		reads++
+		if pid == 5 {
+			return posix.Process{PID: 5, SID: 5, PGID: 5, State: 'S', Threads: 1}, nil
+		}
+		return posix.Process{}, posix.ErrEmpty
+	})
+	if s, g := table.sessionLeader(5), table.groupLeader(4); s != "alive" || g != "gone" || reads != 2 {
+		t.Errorf("session leader %s, group leader %s after %d reads", s, g, reads)
+	}
+}
+
+// A chain as long as the table: no recursion, and no more output per row.
+func TestDeep(t *testing.T) {
+	const n = 100000
+	rows := make([]posix.Process, n)
+	for i := range rows {
+		rows[i] = posix.Process{PID: i + 1, TGID: i + 1, PPID: i, PGID: 1, SID: 1, State: 'S', Threads: 1, Start: uint64(i), Comm: "x"}
+	}
+	table := newTable(rows)
+	forests := []forest{table.sessions(nil, false)}
+	var text, json bytes.Buffer
+	testPage(table).print(&text, forests)
+	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text.String(), last) || text.Len() > 120*n {
+		t.Errorf("%d bytes, at the end %q", text.Len(), text.String()[max(0, text.Len()-150):])
+	}
+	d := document{names: newNames(), table: table}
+	d.print(&json, forests)
+	if strings.Count(json.String(), `"pid"`) != n || !strings.Contains(json.String(), fmt.Sprintf(`"depth":%d,`, n-1)) {
+		t.Error("JSON is not complete")
+	}
+}

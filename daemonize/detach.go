@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,15 @@ func copyOf(argv0 string) (result, bool) {
 		return -1, false
 	}
 	unix.CloseOnExec(fd)
+	setName("daemonize") // not that of the link /proc/self/exe
 	return result(fd), true
+}
+
+// setName sets the name that ps(1) shows as COMM.
+func setName(name string) {
+	if p, err := unix.BytePtrFromString(name); err == nil {
+		unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(p)), 0, 0, 0)
+	}
 }
 
 // tell lets the original return with status.

@@ -198,6 +198,9 @@ func (k *killer) gone(h *hunt) {
 			return
 		}
 	}
+	if h.supervisor != nil {
+		h.supervisor.Wait(lastWait) // it sees the record lock, and ends
+	}
 	k.say(h.target, "%s is gone after %.1f s", h.prey.name, time.Since(h.began).Seconds())
 	k.remove(h.target)
 	if !k.quiet {
@@ -214,6 +217,7 @@ func (k *killer) remove(t *target) {
 		return
 	}
 	// Escapees may hold the flock. That is no reason to keep the file.
+	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
 	err := f.TryLock()
 	t.locked = err == posix.ErrLocked
 	before := f.Content

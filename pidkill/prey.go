@@ -53,10 +53,7 @@ func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
 		_, err := t.list()
 		return p, err
 	case k.scope == theProcess || g == nil:
-		p.name, p.group = fmt.Sprintf("process %d", h.PID), nil
-		p.has = func(pid int) bool { return pid == h.PID && !h.Exited() }
-		p.alone = true
-		p.list = func() ([]int, error) { return []int{h.PID}, nil }
+		return alone(h, "process"), nil
 	default:
 		p.name, p.has = fmt.Sprintf("group %d", g.ID), g.Has
 	}
@@ -64,6 +61,17 @@ func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
 		p.list = func() ([]int, error) { return posix.Matching(p.has) }
 	}
 	return p, nil
+}
+
+// alone is the prey that is one process.
+func alone(h *posix.Handle, what string) *prey {
+	return &prey{
+		name:  fmt.Sprintf("%s %d", what, h.PID),
+		root:  h,
+		has:   func(pid int) bool { return pid == h.PID && !h.Exited() },
+		list:  func() ([]int, error) { return []int{h.PID}, nil },
+		alone: true,
+	}
 }
 
 // forbidden refuses what nobody can mean: pidkill itself, a process that it

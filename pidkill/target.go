@@ -19,7 +19,8 @@ type target struct {
 	err  error          // why not, or what went wrong later
 	same *target        // an earlier operand with the same prey
 
-	locked bool // when it was removed: somebody still held the flock
+	supervisor *posix.Handle // the parent that holds the lock too, if it stays
+	locked     bool          // when it was removed: somebody still held the flock
 }
 
 func (t *target) close() {
@@ -29,6 +30,7 @@ func (t *target) close() {
 	if t.prey != nil {
 		t.prey.close()
 	}
+	t.supervisor.Close()
 }
 
 // errNotRunning is no failure, unless -m makes it one.
@@ -134,7 +136,7 @@ func (k *killer) examine(t *target, f *posix.Pidfile, settled bool) error {
 	if k.stops() {
 		// Until it is given back, no start goes past this file.
 		if err := f.Operate(unix.F_RDLCK); err == unix.EAGAIN {
-			return errAgain
+			return k.starting(t, f, settled)
 		} else if err != nil {
 			return err
 		}
@@ -153,6 +155,28 @@ func (k *killer) examine(t *target, f *posix.Pidfile, settled bool) error {
 		return err
 	}
 	t.prey, err = k.identify(f, pid)
+	if h := t.prey; err == nil && k.stops() && h.root.Parent > 1 && f.HeldBy(h.root.Parent) {
+		t.supervisor, _ = posix.Pin(h.root.Parent)
+	}
+	return err
+}
+
+// starting deals with a pidfile whose command somebody is about to start. A
+// supervisor may wait long before it does so again: then it is the daemon.
+func (k *killer) starting(t *target, f *posix.Pidfile, settled bool) error {
+	if err := f.Read(); err != nil {
+		return err
+	}
+	by := f.Operator(unix.F_RDLCK)
+	if _, err := f.PID(); err != nil || !settled || by < 2 || !f.HeldBy(by) {
+		return errAgain
+	}
+	h, err := posix.Pin(by)
+	if err != nil || f.Operator(unix.F_RDLCK) != by {
+		h.Close()
+		return errAgain
+	}
+	t.prey, err = k.checked(f, alone(h, "supervisor"))
 	return err
 }
 

@@ -10,9 +10,10 @@ import (
 // Handle is a pinned process: whatever is done through it is done to that
 // process or fails with ESRCH, also after its number has gone to another.
 type Handle struct {
-	PID   int
-	Start uint64 // clock ticks after boot; 0 where /proc hides the process
-	fd    int    // pidfd, or -1 on kernels before 5.3: then Start has to do
+	PID    int
+	Parent int    // when it was pinned; 0 where /proc hides the process
+	Start  uint64 // clock ticks after boot; 0 likewise
+	fd     int    // pidfd, or -1 on kernels before 5.3: then Start has to do
 }
 
 // pollInterval is how often the state of a process is looked at where there
@@ -27,7 +28,7 @@ func Pin(pid int) (*Handle, error) {
 		return nil, err
 	}
 	stat, err := ReadStat(pid)
-	h.Start = stat.Start
+	h.Parent, h.Start = stat.PPID, stat.Start
 	switch {
 	case h.fd < 0:
 		if errors.Is(err, unix.ESRCH) && unix.Kill(pid, 0) == unix.EPERM {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -24,13 +25,16 @@ var errAgain = errors.New("in use by another start or stop")
 
 // acquire takes both locks of the pidfile. It returns with a file that holds
 // no daemon's PID, or with a Failure that says who runs. See posix.Pidfile.
-func acquire(path string, trust func(*posix.Control) error, keep []int) (*posix.Pidfile, error) {
+func acquire(path string, trust func(*posix.Control) error, keep []int, interrupted <-chan os.Signal) (*posix.Pidfile, error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		f, _, err := posix.CreatePidfile(path, trust)
+		f, created, err := posix.CreatePidfile(path, trust)
 		if err == nil {
 			if err = take(f, keep, time.Since(began) > settle); err == nil {
 				return f, nil
+			}
+			if created && err != errAgain && err != posix.ErrMoved {
+				f.Discard()
 			}
 			f.Close()
 		}
@@ -41,7 +45,11 @@ func acquire(path string, trust func(*posix.Control) error, keep []int) (*posix.
 		case time.Since(began) > patience:
 			return nil, fmt.Errorf("%s: %w for a minute", posix.Escape(path), err)
 		default:
-			time.Sleep(pause)
+			select {
+			case sig := <-interrupted:
+				return nil, interruption{sig}
+			case <-time.After(pause):
+			}
 		}
 	}
 }
@@ -60,8 +68,10 @@ func take(f *posix.Pidfile, keep []int, settled bool) error {
 	default:
 		return err
 	}
-	if err := f.Operate(unix.F_WRLCK); err != nil {
+	if err := f.Operate(unix.F_WRLCK); err == unix.EAGAIN {
 		return errAgain // a pidkill is about to remove the file
+	} else if err != nil {
+		return err
 	}
 	if !f.Current() {
 		return posix.ErrMoved
@@ -124,10 +134,7 @@ func whose(f *posix.Pidfile, settled bool) error {
 
 // held is the Failure that names the holders of the lock.
 func held(f *posix.Pidfile) error {
-	holders, err := f.Holders()
-	if err != nil {
-		return err
-	}
+	holders, _ := f.Holders() // whoever it is, it runs
 	var names []string
 	for _, pid := range holders {
 		names = append(names, posix.Describe(pid))

@@ -102,16 +102,18 @@ func execFailure(name string, err error) error {
 	return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: %w", name, err)
 }
 
-// try calls run with one candidate after another until one runs, going on
+// try calls run for one candidate after another until one runs, going on
 // where execvp(3) would: past a file that this user may not execute, and with
 // the shell for a script without "#!".
-func try(files, argv []string, run func(file string, argv []string) error) (err error) {
-	for _, file := range files {
-		err = run(file, argv)
+func (j *job) try(run func() error) (err error) {
+	for _, file := range j.files {
+		j.command.Path, j.command.Argv = file, j.argv
+		err = run()
 		if err == unix.ENOEXEC && isText(file) {
-			err = run("/bin/sh", append([]string{"/bin/sh", file}, argv[1:]...))
+			j.command.Path, j.command.Argv = "/bin/sh", append([]string{"/bin/sh", file}, j.argv[1:]...)
+			err = run()
 		}
-		if err != unix.EACCES {
+		if err != unix.EACCES && err != unix.ENOENT {
 			break
 		}
 	}
@@ -123,9 +125,13 @@ func try(files, argv []string, run func(file string, argv []string) error) (err 
 		return fmt.Errorf("cannot start a process: %w", err) // the fork's
 	case unix.ENOENT:
 		// It was there when candidates looked.
-		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter is missing: %w", posix.Escape(argv[0]), err)
+		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter is missing: %w", posix.Escape(j.argv[0]), err)
+	case unix.EPERM, unix.EINVAL:
+		if j.command.User != nil { // in a namespace, or without the capability
+			return fmt.Errorf("%s: cannot become this user: %w", posix.Escape(j.user), err)
+		}
 	}
-	return execFailure(argv[0], err)
+	return execFailure(j.argv[0], err)
 }
 
 // isText tells a script without "#!" from a binary for another machine, which

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -54,7 +54,7 @@ var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 // detach has a copy in a new session do the work, and returns the status it
 // tells. Interrupted meanwhile, it has the copy clean up and ends as the copy
 // did, or by the signal.
-func detach() (status int, err error) {
+func (c *config) detach() (status int, err error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return 0, fmt.Errorf("pipe: %w", err)
@@ -75,7 +75,10 @@ func detach() (status int, err error) {
 		}
 	}
 	unix.Close(pipe[1])
-	if err != nil {
+	switch {
+	case err == unix.E2BIG:
+		return 0, execFailure(c.command[0], err) // it was not to have them either
+	case err != nil:
 		return 0, fmt.Errorf("cannot start a copy of daemonize: %w", err)
 	}
 	told := make(chan int, 1)
@@ -100,21 +103,31 @@ func detach() (status int, err error) {
 			by = sig
 			unix.Kill(pid, unix.SIGTERM)
 		case status, ok := <-told:
-			if ok {
+			if ok && c.supervised {
 				return status, nil
 			}
+			// The command is init's when daemonize returns, and a container's
+			// init that reaps nobody has no zombie of daemonize.
 			how, err := posix.Reap(pid)
-			if err == nil && by != nil {
+			switch {
+			case ok:
+				return status, nil
+			case err != nil:
+				return 0, fmt.Errorf("the copy of daemonize that did the work: %w", err)
+			case by != nil:
 				die(by.(unix.Signal))
 			}
-			return 0, errors.Join(err, fmt.Errorf("the copy of daemonize that did the work ended: %s", manner(how)))
+			return 0, fmt.Errorf("the copy of daemonize that did the work ended: %s", manner(how))
 		}
 	}
 }
 
-// die ends daemonize by sig, so that a shell sees why.
+// die ends daemonize by sig, so that a shell sees why. The caller may have had
+// it blocked.
 func die(sig unix.Signal) {
 	signal.Reset(sig)
+	runtime.LockOSThread()
+	unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 	unix.Kill(unix.Getpid(), sig)
 	select {} // until it arrives
 }

@@ -118,7 +118,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err != nil:
 	case !isCopy && !c.foreground && (c.stays() || unix.Getpgrp() == unix.Getpid()):
-		status, err = detach()
+		status, err = c.detach()
 	default:
 		err = c.start(stderr, func() { result.tell(status) })
 	}
@@ -128,7 +128,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		status = posix.Report(stderr, "daemonize", err, posix.StatusFailed)
 	}
-	if isCopy {
+	if isCopy && (err != nil || !c.supervised) { // a supervisor has told
 		result.tell(status)
 	}
 	return status
@@ -240,8 +240,9 @@ func (c *config) check() error {
 		return fmt.Errorf("-r needs -s")
 	case c.limit > 0 && !c.respawn:
 		return fmt.Errorf("-R needs -r")
-	case c.pidfile != "" && c.pidfile == c.lockfile:
-		return fmt.Errorf("-l: the pidfile has its own lock, leave -l away")
+	}
+	if c.lockfile == c.pidfile { // old scripts do that; the pidfile has its lock
+		c.lockfile = ""
 	}
 	return nil
 }

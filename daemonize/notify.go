@@ -61,16 +61,17 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 	return s, nil
 }
 
-// receive passes on the messages that the user's processes send.
+// receive passes on the messages that the user's processes send, until end.
 func (s *notifySocket) receive(messages chan<- string) {
+	defer close(messages)
 	text, extra := make([]byte, 4096), make([]byte, 4096)
 	for {
 		n, m, _, _, err := unix.Recvmsg(s.fd, text, extra, unix.MSG_CMSG_CLOEXEC)
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil {
-			return // closed: nobody waits any more
+		if err != nil || m == 0 { // every message bears credentials, the end none
+			return
 		}
 		if sender(extra[:m]) == int64(s.uid) {
 			messages <- string(text[:n])
@@ -99,13 +100,15 @@ func sender(extra []byte) (uid int64) {
 	return uid
 }
 
+// end lets receive return, after what has arrived already.
+func (s *notifySocket) end() { unix.Shutdown(s.fd, unix.SHUT_RD) }
+
 // close takes the socket away, where there is one.
 func (s *notifySocket) close() {
 	if s == nil {
 		return
 	}
 	if s.fd >= 0 {
-		unix.Shutdown(s.fd, unix.SHUT_RD) // close(2) alone would not wake receive
 		unix.Close(s.fd)
 	}
 	os.Remove(s.path)

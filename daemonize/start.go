@@ -41,13 +41,13 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	if err := j.acquire(); err != nil {
-		return err
-	}
 	var interrupted chan os.Signal
-	if c.stays() {
+	if c.stays() { // from before there is anything to clean up
 		interrupted = make(chan os.Signal, 1)
 		signal.Notify(interrupted, unix.SIGTERM, unix.SIGINT)
+	}
+	if err := j.acquire(interrupted); err != nil {
+		return err
 	}
 	if err := j.open(); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (j *job) prepare() error {
 }
 
 // acquire takes the locks, which the command inherits.
-func (j *job) acquire() (err error) {
+func (j *job) acquire(interrupted <-chan os.Signal) (err error) {
 	trust := trust(j.command.User)
 	if j.config.lockfile != "" {
 		if j.lockfile, j.ownLockfile, err = acquireLock(j.config.lockfile, trust, j.keep); err != nil {
@@ -109,7 +109,7 @@ func (j *job) acquire() (err error) {
 		j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
 	}
 	if j.config.pidfile != "" {
-		if j.pidfile, err = acquire(j.config.pidfile, trust, j.keep); err != nil {
+		if j.pidfile, err = acquire(j.config.pidfile, trust, j.keep, interrupted); err != nil {
 			return err
 		}
 		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
@@ -172,8 +172,7 @@ func (j *job) launch() (*posix.Group, error) {
 		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
 	}
 	pid := 0
-	err := try(j.files, j.argv, func(file string, argv []string) (err error) {
-		j.command.Path, j.command.Argv = file, argv
+	err := j.try(func() (err error) {
 		pid, err = j.command.Spawn()
 		return err
 	})
@@ -205,10 +204,7 @@ func (j *job) become() error {
 			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
 		}
 	}
-	return try(j.files, j.argv, func(file string, argv []string) error {
-		j.command.Path, j.command.Argv = file, argv
-		return j.command.Exec()
-	})
+	return j.try(j.command.Exec)
 }
 
 // undo removes what a start that failed has made. The command is gone, and
@@ -274,7 +270,10 @@ var errNotOpen = errors.New("not open")
 // checkKept makes sure of -k before daemonize opens anything itself.
 func (c *config) checkKept() error {
 	for _, fd := range c.keep {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		// The runtime has descriptors of its own: those have the flag, and
+		// nothing inherited has it.
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			return fmt.Errorf("-k: descriptor %d: %w", fd, errNotOpen)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 // that it creates are the user's. Nothing is emptied yet.
 func (j *job) openStreams() (err error) {
 	files := &j.command.Files
+	null := -1 // one description for all, for speed
 	for fd, name := range [3]string{j.stdin, j.stdout, j.stderr} {
 		kept := j.foreground || slices.Contains(j.keep, fd)
 		switch {
@@ -22,10 +24,14 @@ func (j *job) openStreams() (err error) {
 		case name == "" && fd == 2:
 			files[2] = files[1]
 			continue
-		case name == "":
-			name = "/dev/null"
 		}
 		switch {
+		case name == "" && null >= 0:
+			files[fd] = null
+		case name == "":
+			name = "/dev/null"
+			null, err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
+			files[fd] = null
 		case fd == 0:
 			files[0], err = openInput(name)
 		case feeds(name):
@@ -61,9 +67,9 @@ func openInput(name string) (int, error) {
 	if isType(fd, unix.S_IFIFO) {
 		// With a writer of its own the command does not meet the end of
 		// file each time that others have written, nor before.
-		unix.Close(fd)
-		if fd, err = place.Open(unix.O_RDWR, 0); err != nil {
-			return -1, err
+		if both, err := place.Open(unix.O_RDWR, 0); err == nil {
+			unix.Close(fd)
+			fd = both
 		}
 	}
 	return fd, unix.SetNonblock(fd, false)
@@ -78,6 +84,9 @@ func openOutput(name string, user *posix.Identity) (int, error) {
 	fd, err := place.Open(unix.O_WRONLY|unix.O_APPEND, 0)
 	if err == unix.ENOENT {
 		fd, err = place.Open(unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL, 0o640)
+		if err == unix.EEXIST { // another daemon's start was quicker
+			return openOutput(name, user)
+		}
 		if err != nil {
 			return -1, err
 		}
@@ -98,8 +107,8 @@ func openOutput(name string, user *posix.Identity) (int, error) {
 		if _, err := unix.Write(fd, nil); err != nil {
 			return -1, err
 		}
-	case unix.Geteuid() == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 && !place.Control.Only(0, 0):
-		return -1, fmt.Errorf("refused: it has other names (hard links), and %s", &place.Control)
+	case unix.Geteuid() == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 && place.Control.Others():
+		return -1, errors.New("refused: it has other names (hard links), and others could have made this one")
 	}
 	return fd, unix.SetNonblock(fd, false)
 }

@@ -32,28 +32,34 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 		}
 		close(ended)
 	}()
-	messages := make(chan string)
+	var messages chan string
 	limit := j.wait
 	if j.notify != nil {
-		limit = j.ready
+		limit, messages = j.ready, make(chan string)
 		go j.notify.receive(messages)
+		defer func() {
+			j.notify.end()
+			for range messages { // until receive has returned
+			}
+		}()
 	}
 	timer := time.After(limit)
 	name := posix.Escape(j.config.command[0])
 	for {
 		select {
 		case <-ended:
-			after := time.Since(began)
-			group.End(ending...) // before the leader's number is given back
-			how, err := posix.Reap(group.ID)
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+			if j.notify == nil {
+				return j.tooEarly(group, began)
 			}
-			return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, group.ID, manner(how), after.Seconds())
+			ended = nil
+			j.notify.end() // what it has said before counts
 		case sig := <-interrupted:
 			group.End(ending...)
 			return interruption{sig}
-		case text := <-messages:
+		case text, more := <-messages:
+			if !more {
+				return j.tooEarly(group, began)
+			}
 			ready := false
 			for _, line := range strings.Split(text, "\n") {
 				if status, ok := strings.CutPrefix(line, "STATUS="); ok && j.verbose {
@@ -65,6 +71,9 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 				return nil
 			}
 		case <-timer:
+			if group.Leader.Exited() {
+				continue // ended says so in a moment
+			}
 			if j.notify == nil {
 				return nil
 			}
@@ -74,6 +83,18 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", name, limit)
 		}
 	}
+}
+
+// tooEarly is the Failure of a command that has ended. It ends what is left of
+// the group, before the leader's number is given back.
+func (j *job) tooEarly(group *posix.Group, began time.Time) error {
+	after, name := time.Since(began), posix.Escape(j.config.command[0])
+	group.End(ending...)
+	how, err := posix.Reap(group.ID)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, group.ID, manner(how), after.Seconds())
 }
 
 // manner says how a process ended.

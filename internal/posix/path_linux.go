@@ -21,6 +21,7 @@ type Place struct {
 type Control struct {
 	uids, gids []int
 	world      bool
+	adds       bool   // anybody can add entries to a sticky directory
 	where      string // the first object that showed it, for messages
 	link       string // the first symbolic link that is not root's
 }
@@ -45,6 +46,10 @@ func (c *Control) Only(uid, gid int) bool {
 	return !c.world
 }
 
+// Others tells whether somebody besides root could have put a file where it
+// is, a hard link to somebody else's too.
+func (c *Control) Others() bool { return c.adds || !c.Only(0, 0) }
+
 func (c *Control) String() string {
 	switch {
 	case c.world:
@@ -66,6 +71,9 @@ func (c *Control) note(where string, st *unix.Stat_t) {
 		c.uids = append(c.uids, int(st.Uid))
 	}
 	mode := st.Mode
+	if mode&unix.S_IFMT == unix.S_IFDIR && mode&unix.S_ISVTX != 0 && mode&0o022 != 0 {
+		c.adds = true
+	}
 	if mode&unix.S_IFMT != unix.S_IFLNK && (mode&unix.S_IFMT != unix.S_IFDIR || mode&unix.S_ISVTX == 0) {
 		if mode&unix.S_IWGRP != 0 && st.Gid != 0 {
 			c.gids = append(c.gids, int(st.Gid))

@@ -86,14 +86,18 @@ func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
 	if err := trust(&f.Control); err != nil {
 		return err
 	}
-	f.file, err = f.Place.Open(flags, 0o644)
-	switch err {
-	case nil:
-	case unix.ELOOP:
-		return errors.New("refused: a symbolic link")
-	case unix.ENXIO: // a socket
-		return errNotRegular
-	default:
+	// Opening alone wakes who writes to a FIFO, and starts some devices.
+	var st unix.Stat_t
+	if err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+		case unix.S_IFLNK:
+			return errors.New("refused: a symbolic link")
+		default:
+			return errNotRegular
+		}
+	}
+	if f.file, err = f.Place.Open(flags, 0o644); err != nil {
 		return err
 	}
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
@@ -210,6 +214,9 @@ func (f *Pidfile) Operator(kind int16) int {
 	return int(l.Pid)
 }
 
+// Names is how many names the file has: more than one are hard links.
+func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
+
 // Current tells whether the path still names this file.
 func (f *Pidfile) Current() bool {
 	var st unix.Stat_t
@@ -252,8 +259,11 @@ func (f *Pidfile) Reserve() error {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < 16 {
 		return unix.EFBIG
 	}
-	if err := unix.Ftruncate(f.file, 0); err != nil {
-		return err
+	if len(f.Content) > 0 {
+		if err := unix.Ftruncate(f.file, 0); err != nil {
+			return err
+		}
+		f.Content = nil
 	}
 	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
@@ -278,6 +288,9 @@ func (f *Pidfile) Write(pid int) error {
 		return io.ErrShortWrite
 	}
 	f.Content = []byte(line)
+	if pad == 0 {
+		return nil
+	}
 	return unix.Ftruncate(f.file, int64(len(line)))
 }
 
@@ -288,6 +301,18 @@ func (f *Pidfile) Unlink() error {
 		return ErrMoved
 	}
 	return unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
+}
+
+// Discard removes a file that was just created and could not be locked, if no
+// other start has locked it. There may be no descriptor left to do it properly.
+func (f *Pidfile) Discard() {
+	fd := f.lock
+	if fd < 0 {
+		fd = f.file
+	}
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+		f.Unlink()
+	}
 }
 
 // Close lets everything go, a lock only if no other process inherited it.
@@ -312,14 +337,15 @@ var ErrStale = errors.New("stale pidfile")
 
 // Identify tells whether a pinned process is the pidfile's daemon: it holds
 // the lock, or it started before the file was written (a step of the wall
-// clock may hide that). If not, the error is ErrStale with the reason. EPERM: /proc hides what it would take to know.
+// clock may hide that). If not, the error is ErrStale with the reason. EPERM:
+// /proc hides what it would take to know.
 func (f *Pidfile) Identify(h *Handle) error {
 	switch {
 	case h.Start != 0 && f.Before(h.Start), f.HeldBy(h.PID):
 		return nil
 	case h.Start == 0:
 		return fmt.Errorf("process %d: %w", h.PID, unix.EPERM)
-	case sinceBoot(f.Written) < 0:
+	case f.BeforeBoot():
 		return fmt.Errorf("%w, older than the last boot", ErrStale)
 	}
 	return fmt.Errorf("%w: process %d started later", ErrStale, h.PID)
@@ -342,9 +368,30 @@ func sinceBoot(t time.Time) time.Duration {
 	return time.Duration(boot.Nano()) - time.Since(t.Round(0))
 }
 
+// BeforeBoot tells whether the file was written before the machine started.
+func (f *Pidfile) BeforeBoot() bool { return sinceBoot(f.Written) < 0 }
+
 // HeldBy tells whether the process has a descriptor of the file that carries
 // the lock. False where /proc does not let the caller look.
 func (f *Pidfile) HeldBy(pid int) bool {
+	// Others may have it open to read it: the lock is the description's.
+	return f.openedBy(pid, func(info []byte) bool { return bytes.Contains(info, []byte("FLOCK")) })
+}
+
+// WrittenBy tells whether the process has the file open for writing, as a
+// start and a supervisor have, and no daemon of theirs.
+func (f *Pidfile) WrittenBy(pid int) bool {
+	return f.openedBy(pid, func(info []byte) bool {
+		_, flags, _ := bytes.Cut(info, []byte("flags:\t"))
+		flags, _, _ = bytes.Cut(flags, []byte("\n"))
+		n, _ := strconv.ParseUint(string(flags), 8, 64)
+		return n&unix.O_ACCMODE != unix.O_RDONLY
+	})
+}
+
+// openedBy tells whether the process has a descriptor of the file of which
+// proc_pid_fdinfo(5) says what match looks for.
+func (f *Pidfile) openedBy(pid int, match func(info []byte) bool) bool {
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
 	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -358,8 +405,7 @@ func (f *Pidfile) HeldBy(pid int) bool {
 		if unix.Fstatat(dir, fd, &st, 0) != nil || !f.is(&st) {
 			continue
 		}
-		// Others may have it open to read it: the lock is the description's.
-		if info, err := os.ReadFile(of + "/fdinfo/" + fd); err == nil && bytes.Contains(info, []byte("FLOCK")) {
+		if info, err := os.ReadFile(of + "/fdinfo/" + fd); err == nil && match(info) {
 			return true
 		}
 	}
@@ -367,8 +413,14 @@ func (f *Pidfile) HeldBy(pid int) bool {
 }
 
 // Holders are the processes that hold the lock, as far as the caller may see.
-func (f *Pidfile) Holders() ([]int, error) {
-	return Matching(f.HeldBy)
+func (f *Pidfile) Holders() (holders []int, err error) {
+	all, err := PIDs()
+	for _, pid := range all {
+		if f.HeldBy(pid) {
+			holders = append(holders, pid)
+		}
+	}
+	return holders, err
 }
 
 // Describe names a process in a message: its PID, name and user.

@@ -35,9 +35,14 @@ func (c *Command) Spawn() (pid int, err error) {
 	if err := c.prepare(); err != nil {
 		return 0, err
 	}
+	files, above, err := c.clearOfInherited()
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(above)
 	attr := &syscall.ProcAttr{
 		Env:   c.Env,
-		Files: []uintptr{uintptr(c.Files[0]), uintptr(c.Files[1]), uintptr(c.Files[2])},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	}
 	if c.User != nil {
@@ -51,12 +56,36 @@ func (c *Command) Spawn() (pid int, err error) {
 	return pid, err
 }
 
+// clearOfInherited returns Files for ForkExec, which uses the few numbers above
+// the highest of them for itself, whatever is open there. A copy above all that
+// is inherited prevents that where it matters; the caller closes it.
+func (c *Command) clearOfInherited() (files []uintptr, above int, err error) {
+	files = []uintptr{uintptr(c.Files[0]), uintptr(c.Files[1]), uintptr(c.Files[2])}
+	top := max(3, slices.Max(c.Files[:]))
+	if !slices.ContainsFunc(c.Inherit, func(fd int) bool { return fd > top && fd <= top+4 }) {
+		return files, -1, nil
+	}
+	i := slices.Index(c.Files[:], slices.Max(c.Files[:]))
+	above, err = unix.FcntlInt(files[i], unix.F_DUPFD_CLOEXEC, slices.Max(c.Inherit)+1)
+	if err != nil {
+		return nil, -1, fmt.Errorf("descriptor %d: %w", c.Files[i], err)
+	}
+	files[i] = uintptr(above)
+	return files, above, nil
+}
+
 // Exec makes the caller become the command. It returns only with an error,
 // and then the caller is the user that it was.
 func (c *Command) Exec() error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
+	// On failure the caller has something to say on its own standard error.
+	stderr, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return err
+	}
+	defer unix.Dup3(stderr, 2, 0)
 	for i, fd := range c.Files {
 		// dup3(2) refuses equal numbers, and then the flag may be set.
 		if err := unix.Dup3(fd, i, 0); err == unix.EINVAL {
@@ -123,11 +152,10 @@ func (c *Command) prepare() error {
 // closeOnExec marks every descriptor from 3 on, at the same price whatever
 // their number and limit are.
 func closeOnExec() error {
-	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	if err != unix.ENOSYS && err != unix.EINVAL {
-		return err
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return nil
 	}
-	fds, err := openFiles() // Linux before 5.11
+	fds, err := openFiles() // Linux before 5.11, or a filter of system calls
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}

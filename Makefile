@@ -10,6 +10,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # A program is a directory with a main.go.
 PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
+BINARIES = $(PROGRAMS:%=bin/%)
 MANUALS  = $(foreach p,$(PROGRAMS),$(p)/$(p).1)
 SCRIPTS  = .ci/run tests/need tests/run tests/demo
 
@@ -44,10 +45,14 @@ lint:
 	mandoc -T lint -W warning $(MANUALS)
 
 ## install: programs and manuals below PREFIX (/usr/local); DESTDIR for packages
-install: build
+install: $(BINARIES)
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)'
-	install -m 755 $(PROGRAMS:%=bin/%) '$(DESTDIR)$(BINDIR)'
+	install -m 755 $(BINARIES) '$(DESTDIR)$(BINDIR)'
 	install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)'
+
+# For install alone: what is built is not built again, as root may have no go.
+$(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
+	$(GOBUILD) -o bin/ $(PROGRAMS:%=./%)
 
 ## uninstall: takes away what install put there
 uninstall:

@@ -114,9 +114,10 @@ survives_the_terminal() {
     nothing_remains
 }
 
-@test "pgtree of the pidfile's number shows what ps j shows" {
+@test "pgtree of the pidfile and of its number shows what ps j shows" {
     start_service
     same "$(cat app.pid)"
+    same app.pid
     [[ $(pgtree "$pid" | head -n 1 | squeeze) == "$(ps j | head -n 1 | squeeze)" ]]
     pidkill app.pid
     nothing_remains

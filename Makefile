@@ -3,7 +3,7 @@
 VERSION = 0.1.0
 PREFIX  = /usr/local
 BINDIR  = $(PREFIX)/bin
-MANDIR  = $(PREFIX)/share/man/man1
+MANDIR  = $(PREFIX)/share/man
 
 GO          = go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -11,7 +11,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # A program is a directory with a main.go.
 PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
 BINARIES = $(PROGRAMS:%=bin/%)
-MANUALS  = $(foreach p,$(PROGRAMS),$(p)/$(p).1)
+MANUALS  = $(wildcard */*.[1-8])
 SCRIPTS  = .ci/run tests/need tests/run tests/demo
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
@@ -42,13 +42,14 @@ lint:
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/bats/*.bats
-	mandoc -T lint -W warning $(MANUALS)
+	mandoc -T lint -W warning $(MANUALS) </dev/null
 
 ## install: programs and manuals below PREFIX (/usr/local); DESTDIR for packages
 install: $(BINARIES)
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)'
+	install -d '$(DESTDIR)$(BINDIR)'
 	install -m 755 $(BINARIES) '$(DESTDIR)$(BINDIR)'
-	install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)'
+	for m in $(MANUALS); do \
+		install -D -m 644 $$m '$(DESTDIR)$(MANDIR)'/man$${m##*.}/$${m##*/} || exit; done
 
 # For install alone: what is built is not built again, as root may have no go.
 $(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
@@ -56,7 +57,8 @@ $(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
 
 ## uninstall: takes away what install put there
 uninstall:
-	rm -f $(PROGRAMS:%='$(DESTDIR)$(BINDIR)/%') $(PROGRAMS:%='$(DESTDIR)$(MANDIR)/%.1')
+	rm -f $(PROGRAMS:%='$(DESTDIR)$(BINDIR)/%')
+	for m in $(MANUALS); do rm -f '$(DESTDIR)$(MANDIR)'/man$${m##*.}/$${m##*/} || exit; done
 
 ## clean: removes what was built or fetched here
 clean:

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +15,6 @@ import (
 // tell is -0.
 func (k *killer) tell(targets []*target) {
 	for _, t := range targets {
-		if t.err == nil {
-			var alive []int
-			if alive, t.err = t.prey.living(); t.err == nil && len(alive) == 0 {
-				t.err = errNotRunning
-			}
-		}
 		if t.err == nil && !k.quiet {
 			fmt.Fprintf(k.out, "%s: running (%s)\n", t.name, t.prey.name)
 		}
@@ -29,33 +23,32 @@ func (k *killer) tell(targets []*target) {
 
 // explain is -n.
 func (k *killer) explain(targets []*target) {
-	plan := "TERM"
+	signals := k.plan.String()
 	if k.signal != 0 {
-		plan = posix.SignalName(k.signal)
-	} else {
-		plan = k.plan.String()
+		signals = posix.SignalName(k.signal)
 	}
 	for _, t := range targets {
 		if t.err != nil || t.same != nil {
 			continue
 		}
 		pids, err := t.prey.living()
-		if t.err = err; err != nil {
-			continue
+		if allowed := t.prey.allowed; allowed != nil {
+			pids = slices.DeleteFunc(pids, func(pid int) bool { return !allowed(pid) })
 		}
-		fmt.Fprintf(k.out, "%s: would send %s to %s: %s\n", t.name, plan, t.prey.name, describe(pids))
+		if t.err = err; err == nil {
+			fmt.Fprintf(k.out, "%s: would send %s to %s: %s\n", t.name, signals, t.prey.name, describe(pids))
+		}
 	}
 }
 
 func describe(pids []int) string {
 	const most = 20
 	var names []string
-	for i, pid := range pids {
-		if i == most {
-			names = append(names, fmt.Sprintf("and %d more", len(pids)-most))
-			break
-		}
+	for _, pid := range pids[:min(most, len(pids))] {
 		names = append(names, posix.Describe(pid))
+	}
+	if more := len(pids) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }
@@ -77,12 +70,6 @@ func (k *killer) signalOnce(targets []*target) {
 	}
 }
 
-func (k *killer) say(t *target, format string, args ...any) {
-	if k.verbose {
-		k.note(t, format, args...)
-	}
-}
-
 // survived is the Failure that lists who is left.
 func (t *target) survived(why error) error {
 	alive, err := t.prey.living()
@@ -94,59 +81,32 @@ func (t *target) survived(why error) error {
 
 var errStillAlive = errors.New("still alive")
 
-// hunt is the work on one target.
-type hunt struct {
-	*target
-	watch   *posix.Watch
-	escaped *escaped
-	began   time.Time
-}
-
 // end goes through the schedule with all targets at once.
 func (k *killer) end(targets []*target) {
-	var hunts []*hunt
+	var left []*target
 	for _, t := range targets {
 		switch {
 		case t.err == nil && t.same == nil:
-			h := &hunt{target: t, watch: t.prey.watch(), began: time.Now()}
-			h.escaped, t.err = k.beforehand(t.prey, h.watch)
-			if t.err == nil {
-				hunts = append(hunts, h)
+			t.watch, t.began = t.prey.watch(), time.Now()
+			if t.err = k.lookAround(t); t.err == nil {
+				left = append(left, t)
 			}
 		case errors.Is(t.err, errNotRunning):
 			k.remove(t)
 		}
 	}
 	k.progress = newProgress(k.quiet)
-	for i := 0; len(hunts) > 0; i++ {
+	for i := 0; len(left) > 0; i++ {
 		step, ok := k.plan.step(i)
 		if !ok {
 			break
 		}
-		left := hunts[:0]
-		for _, h := range hunts {
-			switch err := h.prey.signal(step.Signal); err {
-			case nil:
-				k.say(h.target, "%s sent to %s", posix.SignalName(step.Signal), h.prey.name)
-				if step.Signal != unix.SIGKILL {
-					h.prey.signal(unix.SIGCONT) // a stopped member acts on nothing else
-				}
-				left = append(left, h)
-			case unix.ESRCH:
-				k.gone(h)
-			default:
-				h.err = h.survived(err)
-			}
-		}
 		next, _ := k.plan.step(i + 1)
-		hunts = k.await(left, time.Now().Add(step.Wait), next.Signal)
+		left = k.await(k.send(left, step.Signal), time.Now().Add(step.Wait), next.Signal)
 	}
 	k.progress.clear(k.errs)
-	for _, h := range hunts {
-		if h.err == nil {
-			h.err = h.survived(errStillAlive)
-		}
-		h.watch.Close()
+	for _, t := range left {
+		t.err = t.survived(errStillAlive)
 	}
 	for _, t := range targets {
 		if t.same != nil {
@@ -157,77 +117,100 @@ func (k *killer) end(targets []*target) {
 	}
 }
 
-// await waits for the hunts to end, and returns those that have not.
-func (k *killer) await(hunts []*hunt, deadline time.Time, next unix.Signal) []*hunt {
-	for len(hunts) > 0 {
-		watches := make([]*posix.Watch, len(hunts))
-		for i, h := range hunts {
-			watches[i] = h.watch
+// send sends a signal of the schedule, and returns who has to be waited for.
+func (k *killer) send(targets []*target, sig unix.Signal) (left []*target) {
+	for _, t := range targets {
+		switch err := t.prey.signal(sig); err {
+		case nil:
+			k.say(t, "%s sent to %s", posix.SignalName(sig), t.prey.name)
+			switch sig {
+			case unix.SIGKILL, unix.SIGSTOP, unix.SIGTSTP:
+			default:
+				t.prey.signal(unix.SIGCONT) // a stopped member acts on nothing else
+			}
+			left = append(left, t)
+		case unix.ESRCH:
+			k.gone(t)
+		default:
+			t.err = t.survived(err)
+		}
+	}
+	return left
+}
+
+// await waits for the targets to end, and returns those that have not.
+func (k *killer) await(targets []*target, deadline time.Time, next unix.Signal) []*target {
+	for len(targets) > 0 {
+		var watches []*posix.Watch
+		for _, t := range targets {
+			watches = append(watches, t.watch)
 		}
 		until := deadline
 		if soon := time.Now().Add(time.Second); k.progress.wanted && soon.Before(until) {
 			until = soon
 		}
 		posix.Await(until, watches...)
-		left := hunts[:0]
-		for _, h := range hunts {
+		targets = slices.DeleteFunc(targets, func(t *target) bool {
 			switch {
-			case h.watch.Gone:
-				k.gone(h)
-			case h.watch.Err != nil:
-				h.err = h.watch.Err
+			case t.watch.Gone:
+				k.gone(t)
+			case t.watch.Err != nil:
+				t.err = t.watch.Err
 			default:
-				left = append(left, h)
+				return false
 			}
-		}
-		hunts = left
+			return true
+		})
 		if !time.Now().Before(deadline) {
 			break
 		}
-		k.progress.show(k.errs, hunts, deadline, next)
+		k.progress.show(k.errs, targets, deadline, next)
 	}
-	return hunts
+	return targets
 }
 
 // gone is called when nothing is left of the prey.
-func (k *killer) gone(h *hunt) {
-	h.watch.Close()
-	if h.prey.allowed != nil {
-		if alive, err := h.prey.living(); err == nil && len(alive) > 0 {
-			h.err = h.survived(fmt.Errorf("%s, so only its own processes were signalled", &h.file.Control))
+func (k *killer) gone(t *target) {
+	if t.prey.allowed != nil {
+		if alive, err := t.prey.living(); err == nil && len(alive) > 0 {
+			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", &t.file.Control))
 			return
 		}
 	}
-	if h.supervisor != nil {
-		h.supervisor.Wait(lastWait) // it sees the record lock, and ends
+	if s := t.supervisor; s != nil && !s.Wait(lastWait) { // it sees the record lock, and ends
+		t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
+		return
 	}
-	k.say(h.target, "%s is gone after %.1f s", h.prey.name, time.Since(h.began).Seconds())
-	k.remove(h.target)
+	k.say(t, "%s is gone after %.1f s", t.prey.name, time.Since(t.began).Seconds())
+	k.remove(t)
 	if !k.quiet {
-		k.afterwards(h)
+		k.reportEscaped(t)
 	}
 }
 
 // remove unlinks the pidfile of a daemon that is gone, if it still is the one
-// that was read. Our record lock keeps every start off it meanwhile: one that
-// has the flock by now gives it back, and opens the path anew.
+// that was read. Our record lock keeps every start off it meanwhile.
 func (k *killer) remove(t *target) {
 	f := t.file
 	if f == nil {
 		return
 	}
-	// Escapees may hold the flock. That is no reason to keep the file.
 	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
-	err := f.TryLock()
-	t.locked = err == posix.ErrLocked
-	before := f.Content
-	if err := f.Read(); err != nil || !bytes.Equal(f.Content, before) || !f.Current() {
-		k.say(t, "not removed: it is a newer one")
+	t.locked = f.TryLock() == posix.ErrLocked
+	before := string(f.Content)
+	if err := f.Read(); err != nil || string(f.Content) != before || !f.Current() || t.locked && starting(f) {
+		k.say(t, "not removed: it is another one by now")
 		return
 	}
-	if err := f.Unlink(); err != nil && err != posix.ErrMoved && err != unix.ENOENT {
+	if err := f.Unlink(); err != nil && err != posix.ErrMoved {
 		t.err = fmt.Errorf("cannot remove the pidfile: %w", err)
 		return
 	}
 	k.say(t, "removed")
+}
+
+// starting tells whether a start has the lock, and not an escapee.
+func starting(f *posix.Pidfile) bool {
+	holders, _ := f.Holders()
+	return slices.ContainsFunc(holders, f.WrittenBy)
 }

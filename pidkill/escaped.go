@@ -1,116 +1,105 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"strconv"
-
 	"golang.org/x/sys/unix"
 
 	"procgroup/internal/posix"
 )
 
-// escaped are processes that belonged to a daemon and left its group before
-// it was ended. They are found while their links to it still are whole.
-type escaped struct {
-	session, descent []posix.Process
+// escapee is a process that belonged to a daemon and left its group.
+type escapee struct {
+	*posix.Handle
+	option string // that would have reached it
 }
 
-// beforehand looks for them, where the daemon has children at all. Whom it
-// meets in the group meanwhile need not be looked for again.
-func (k *killer) beforehand(p *prey, w *posix.Watch) (*escaped, error) {
-	e := &escaped{}
-	if k.quiet || p.group == nil || p.group.Leader != nil && childless(p.group.ID) {
-		return e, nil
+// lookAround finds the escapees while their links to the daemon are whole,
+// unless its leader is there and has no children. The members that it meets
+// meanwhile need not be looked for again.
+func (k *killer) lookAround(t *target) error {
+	p := t.prey
+	if k.quiet || p.group == nil {
+		return nil
+	}
+	if p.group.Leader != nil {
+		if children, err := posix.Children(p.group.ID); err == nil && len(children) == 0 {
+			return nil
+		}
 	}
 	pids, err := posix.PIDs()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var members, others []int
+	sid, err := unix.Getsid(p.root.PID)
+	own, _ := unix.Getsid(0)
+	// A session that others lead, as a terminal's, has groups of its own.
+	private := err == nil && sid != own && (p.has(sid) || !lives(sid))
+	var members, queue []int
 	for _, pid := range pids {
 		if p.has(pid) {
 			members = append(members, pid)
-		} else {
-			others = append(others, pid)
+		} else if id, err := unix.Getsid(pid); private && err == nil && id == sid {
+			if h, err := posix.Pin(pid); err == nil && t.after(h.Start) {
+				t.escaped = append(t.escaped, escapee{h, "-S"})
+				queue = append(queue, pid)
+			}
 		}
 	}
-	w.Begin(members...)
-	rows, _, err := posix.Table(others, 0, nil)
-	if err != nil {
-		return nil, err
-	}
-	own := map[int]bool{}
-	for _, pid := range members {
-		own[pid] = true
-	}
-	sid, err := unix.Getsid(p.root.PID)
-	// A session that others lead, as a terminal's, has groups of its own.
-	shared := err != nil || !own[sid] && leads(sid)
-	for again := true; again; {
-		again = false
-		for i := range rows {
-			q := &rows[i]
-			switch {
-			case q.PID == 0 || q.Zombie():
-				continue
-			case own[q.PPID]:
-				e.descent = append(e.descent, *q)
-			case !shared && q.SID == sid:
-				e.session = append(e.session, *q)
-			default:
+	t.watch.Begin(members...)
+	seen := map[int]bool{}
+	for queue = append(queue, members...); len(queue) > 0; queue = queue[1:] {
+		if seen[queue[0]] {
+			continue
+		}
+		seen[queue[0]] = true
+		children, _ := posix.Children(queue[0])
+		for _, pid := range children {
+			if p.has(pid) || seen[pid] {
 				continue
 			}
-			own[q.PID], again = true, true
-			q.PID = 0
+			if h, err := posix.Pin(pid); err == nil {
+				option := "-T"
+				if id, err := unix.Getsid(pid); err == nil && id == sid {
+					option = "-S or -T"
+				}
+				t.escaped = append(t.escaped, escapee{h, option})
+				queue = append(queue, pid)
+			}
 		}
 	}
-	return e, nil
+	return nil
 }
 
-// childless tells whether no thread of a process has children. Not every
-// kernel can tell: proc_pid_task(5), children.
-func childless(pid int) bool {
-	dir := posix.ProcRoot + "/" + strconv.Itoa(pid) + "/task"
-	tasks, err := os.ReadDir(dir)
-	for _, t := range tasks {
-		var children []byte
-		if children, err = os.ReadFile(dir + "/" + t.Name() + "/children"); err != nil || len(children) > 0 {
-			return false
-		}
+// after tells whether a process of the daemon's session started after the
+// daemon. Its logger did not, for one, and is no escapee.
+func (t *target) after(start uint64) bool {
+	if leader := t.prey.group.Leader; leader != nil {
+		return start > leader.Start
 	}
-	return err == nil
+	return t.file != nil && !t.file.Before(start)
 }
 
-// afterwards says who got away and still lives, and what would reach them.
-func (k *killer) afterwards(h *hunt) {
+// reportEscaped says who got away and still lives, and what would reach them.
+func (k *killer) reportEscaped(t *target) {
 	reported := map[int]bool{}
-	report := func(rows []posix.Process, option string) {
+	for _, option := range []string{"-S", "-S or -T", "-T"} {
 		var pids []int
-		for _, p := range rows {
-			now, err := posix.ReadStat(p.PID)
-			if err == nil && now.Start == p.Start && !now.Zombie() && !reported[p.PID] {
-				pids = append(pids, p.PID)
-				reported[p.PID] = true
+		for _, e := range t.escaped {
+			if e.option == option && !e.Exited() && !reported[e.PID] {
+				pids = append(pids, e.PID)
+				reported[e.PID] = true
 			}
 		}
 		if len(pids) > 0 {
-			k.note(h.target, "left the group and still runs (%s): %s", option, describe(pids))
+			k.note(t, "left the group and still runs (%s would have reached it): %s", option, describe(pids))
 		}
 	}
-	report(h.escaped.session, "-S would have reached it")
-	report(h.escaped.descent, "-T would have reached it")
-	if !h.locked {
+	if !t.locked {
 		return
 	}
-	holders, err := h.file.Holders()
-	if err != nil {
-		return
-	}
+	holders, _ := t.file.Holders()
 	for _, pid := range holders {
-		p, err := posix.ReadStat(pid)
-		if err == nil && pid != unix.Getpid() {
-			report([]posix.Process{p}, fmt.Sprintf("it holds the lock; pidkill -g %d would reach it", p.PGID))
+		if pgid, err := unix.Getpgid(pid); err == nil && !reported[pid] && pid != unix.Getpid() {
+			k.note(t, "left the group and still holds the lock (pidkill -g %d would reach it): %s", pgid, posix.Describe(pid))
 		}
 	}
 }

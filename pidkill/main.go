@@ -103,6 +103,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "pidkill (procgroup) %s\n", posix.Version)
 		return posix.StatusOK
 	}
+	if !posix.OwnProc() {
+		fmt.Fprintln(stderr, "pidkill: /proc: not mounted, or of another PID namespace")
+		return posix.StatusRefused
+	}
 	k.out, k.errs = stdout, stderr
 	targets := k.find()
 	switch {
@@ -154,6 +158,13 @@ func (k *killer) note(t *target, format string, args ...any) {
 	if !k.quiet {
 		k.progress.clear(k.errs)
 		fmt.Fprintf(k.errs, "pidkill: %s: %s\n", t.name, fmt.Sprintf(format, args...))
+	}
+}
+
+// say is a note with -v.
+func (k *killer) say(t *target, format string, args ...any) {
+	if k.verbose {
+		k.note(t, format, args...)
 	}
 }
 

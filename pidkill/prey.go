@@ -13,84 +13,78 @@ import (
 type prey struct {
 	name    string         // what it is; the same prey has the same name
 	root    *posix.Handle  // the daemon's process, or a member of its group
-	group   *posix.Group   // nil: not a whole group
+	group   *posix.Group   // nil: not exactly a group
 	has     func(int) bool // membership; a set may grow
 	list    func() ([]int, error)
+	whole   func(int) int  // the group of a member that is all in the set, else 0; or nil
 	allowed func(int) bool // nil: all of them may be signalled
-	alone   bool           // root is all of it
 }
-
-func (p *prey) close() { p.root.Close() }
 
 // preyOf is the prey of the scope asked for, around a group, or around the
 // process h alone where g is nil.
 func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
-	p := &prey{root: h, group: g}
 	switch {
+	case h.Kernel:
+		return nil, fmt.Errorf("refused: %d is a kernel thread", h.PID)
 	case k.scope == theSession:
 		sid, err := unix.Getsid(h.PID)
 		if err != nil {
 			return nil, errNotRunning
 		}
-		if sid < 2 {
+		if sid == 0 {
 			return nil, errors.New("refused: its session is of another PID namespace")
 		}
-		p.name, p.group = fmt.Sprintf("session %d", sid), nil
-		p.has = func(pid int) bool {
-			id, err := unix.Getsid(pid)
-			return err == nil && id == sid
-		}
+		return &prey{
+			name: fmt.Sprintf("session %d", sid),
+			root: h,
+			has: func(pid int) bool {
+				id, err := unix.Getsid(pid)
+				return err == nil && id == sid
+			},
+			list: func() ([]int, error) { return posix.Matching(unix.Getsid, sid) },
+			whole: func(pid int) int {
+				pgid, _ := unix.Getpgid(pid) // POSIX: a group is of one session
+				return pgid
+			},
+		}, nil
 	case k.scope == theTree:
+		t := &tree{group: g, tracked: map[int]uint64{h.PID: h.Start}}
+		p := &prey{root: h, has: t.has, list: t.list, whole: t.whole}
 		p.name = fmt.Sprintf("process %d and its descendants", h.PID)
 		if g != nil {
 			p.name = fmt.Sprintf("group %d and its descendants", g.ID)
 		}
-		t := &tree{p: p, tracked: map[int]uint64{h.PID: h.Start}}
-		p.has, p.list, p.group = t.has, t.list, nil
-		if g != nil {
-			t.member = g.Has
-		}
 		_, err := t.list()
 		return p, err
 	case k.scope == theProcess || g == nil:
-		return alone(h, "process"), nil
-	default:
-		p.name, p.has = fmt.Sprintf("group %d", g.ID), g.Has
+		return alone("process", h), nil
 	}
-	if p.list == nil {
-		p.list = func() ([]int, error) { return posix.Matching(p.has) }
-	}
-	return p, nil
+	return &prey{name: fmt.Sprintf("group %d", g.ID), root: h, group: g, has: g.Has, list: g.Members}, nil
 }
 
 // alone is the prey that is one process.
-func alone(h *posix.Handle, what string) *prey {
+func alone(what string, h *posix.Handle) *prey {
 	return &prey{
-		name:  fmt.Sprintf("%s %d", what, h.PID),
-		root:  h,
-		has:   func(pid int) bool { return pid == h.PID && !h.Exited() },
-		list:  func() ([]int, error) { return []int{h.PID}, nil },
-		alone: true,
+		name: fmt.Sprintf("%s %d", what, h.PID),
+		root: h,
+		has:  func(pid int) bool { return pid == h.PID && !h.Exited() },
+		list: func() ([]int, error) { return []int{h.PID}, nil },
 	}
 }
 
 // forbidden refuses what nobody can mean: pidkill itself, a process that it
-// comes from, init, the kernel.
+// comes from, init.
 func (p *prey) forbidden() error {
-	for pid := unix.Getpid(); pid > 0; {
+	for pid := unix.Getpid(); ; {
 		if p.has(pid) {
 			return fmt.Errorf("refused: %s has pidkill's own process %s in it", p.name, posix.Describe(pid))
 		}
-		stat, err := posix.ReadStat(pid)
-		if err != nil {
-			break
+		if pid == 1 {
+			return nil
 		}
-		pid = stat.PPID
+		stat, _ := posix.ReadStat(pid)
+		pid = max(1, stat.PPID) // init if /proc hides it or it is of another namespace
 	}
-	if stat, err := posix.ReadStat(p.root.PID); err == nil && stat.Kernel() {
-		return fmt.Errorf("refused: %d is a kernel thread", p.root.PID)
-	}
-	return nil
 }
 
 // signal sends sig to all of the prey. It succeeds when one of them got it;
@@ -99,44 +93,50 @@ func (p *prey) signal(sig unix.Signal) error {
 	if p.group != nil && p.allowed == nil {
 		return p.group.Signal(sig)
 	}
-	if p.alone && p.allowed == nil {
-		return p.root.Signal(sig)
-	}
 	best := error(unix.ESRCH)
-	seen := map[int]bool{}
-	for more := true; more; { // the set may grow while it is signalled
-		more = false
+	done := map[int]bool{} // processes, and groups below 0
+	for range 10 {         // the set may grow meanwhile, but not for ever
 		pids, err := p.list()
 		if err != nil {
 			return err
 		}
+		before := len(done)
 		for _, pid := range pids {
-			if seen[pid] {
+			if done[pid] {
 				continue
 			}
-			seen[pid], more = true, true
-			switch err := p.signalOne(pid, sig); {
-			case err == nil:
-				best = nil
-			case err == unix.EPERM && best != nil:
+			done[pid] = true
+			if err := p.signalOne(pid, sig, done); err == nil || best == unix.ESRCH {
 				best = err
 			}
+		}
+		if len(done) == before {
+			break
 		}
 	}
 	return best
 }
 
-func (p *prey) signalOne(pid int, sig unix.Signal) error {
-	if p.allowed != nil && !p.allowed(pid) {
-		return unix.EPERM
-	}
+// signalOne signals one process, or its group if all of that is to be
+// signalled: while a member is pinned the group's number stays its own.
+func (p *prey) signalOne(pid int, sig unix.Signal, done map[int]bool) error {
 	h, err := posix.Pin(pid)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if h.Exited() || !p.has(pid) {
+	switch {
+	case !p.has(pid) || h.Exited():
 		return unix.ESRCH
+	case p.allowed != nil && !p.allowed(pid):
+		return unix.EPERM
+	case p.allowed == nil && p.whole != nil:
+		if pgid := p.whole(pid); pgid > 1 && !done[-pgid] {
+			done[-pgid] = true
+			return unix.Kill(-pgid, sig)
+		} else if pgid > 1 {
+			return unix.ESRCH
+		}
 	}
 	return h.Signal(sig)
 }
@@ -162,23 +162,33 @@ func (p *prey) living() ([]int, error) {
 	}
 	alive := pids[:0]
 	for _, pid := range pids {
-		if stat, err := posix.ReadStat(pid); err == nil && !stat.Zombie() && p.has(pid) {
-			alive = append(alive, pid)
+		if h, err := posix.Pin(pid); err == nil {
+			if p.has(pid) && !h.Exited() {
+				alive = append(alive, pid)
+			}
+			h.Close()
 		}
 	}
 	return alive, nil
 }
 
-// tree is a group with all descendants that left it. The links to those break
-// when their parents end, so whoever was seen once stays in it.
+// tree is a group, or one process where that is nil, with all descendants that
+// left it. The links to those break when their parents end, so whoever was
+// seen in it once stays in it.
 type tree struct {
-	p       *prey
-	member  func(pid int) bool // of the group; nil: there is none
-	tracked map[int]uint64     // start times by PID
+	group   *posix.Group
+	tracked map[int]uint64 // start times by PID
+}
+
+func (t *tree) whole(pid int) int {
+	if t.group != nil && t.group.Has(pid) {
+		return t.group.ID
+	}
+	return 0
 }
 
 func (t *tree) has(pid int) bool {
-	if t.member != nil && t.member(pid) {
+	if t.whole(pid) != 0 {
 		return true
 	}
 	start, known := t.tracked[pid]
@@ -190,41 +200,32 @@ func (t *tree) has(pid int) bool {
 }
 
 func (t *tree) list() ([]int, error) {
-	rows, err := table()
-	if err != nil {
-		return nil, err
-	}
-	var in []int
-	for again := true; again; {
-		again = false
-		for i := range rows {
-			p := &rows[i]
-			start, known := t.tracked[p.PID]
-			known = known && start == p.Start
-			if p.PID == 0 || !known && !(t.member != nil && t.member(p.PID)) && !t.childOf(p) {
-				continue
-			}
-			t.tracked[p.PID] = p.Start
-			in = append(in, p.PID)
-			p.PID, again = 0, true
-		}
-	}
-	return in, nil
-}
-
-// childOf tells whether a process descends from one that is tracked. A parent
-// that started later is a stranger on the parent's number.
-func (t *tree) childOf(p *posix.Process) bool {
-	start, known := t.tracked[p.PPID]
-	return known && start <= p.Start
-}
-
-// table is every process of the machine.
-func table() ([]posix.Process, error) {
 	pids, err := posix.PIDs()
 	if err != nil {
 		return nil, err
 	}
 	rows, _, err := posix.Table(pids, 0, nil)
-	return rows, err
+	if err != nil {
+		return nil, err
+	}
+	in := []int{}
+	tracked := map[int]uint64{}
+	for again := true; again; { // a child may stand before its parent
+		again = false
+		for i := range rows {
+			p := &rows[i]
+			if _, known := tracked[p.PID]; known {
+				continue
+			}
+			start, known := t.tracked[p.PID]
+			_, child := tracked[p.PPID]
+			if known && start == p.Start || child || t.whole(p.PID) != 0 {
+				tracked[p.PID] = p.Start
+				in = append(in, p.PID)
+				again = true
+			}
+		}
+	}
+	t.tracked = tracked
+	return in, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,28 +24,22 @@ func newProgress(quiet bool) progress {
 	return progress{wanted: err == nil && !quiet, began: time.Now()}
 }
 
-func (p *progress) show(w io.Writer, hunts []*hunt, deadline time.Time, next unix.Signal) {
-	if !p.wanted || len(hunts) == 0 || time.Since(p.began) < time.Second {
+func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next unix.Signal) {
+	if !p.wanted || len(targets) == 0 || time.Since(p.began) < time.Second {
 		return
 	}
-	line := "waiting for " + hunts[0].prey.name
-	if n := len(hunts) - 1; n > 0 {
+	t := targets[0]
+	line := fmt.Sprintf("waiting for %s: %s", t.prey.name, posix.Describe(t.watch.PID()))
+	if n := len(targets) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}
-	if alive, err := hunts[0].prey.living(); err == nil && len(alive) > 0 {
-		line += ": " + posix.Describe(alive[0])
-		if n := len(alive) - 1; n > 0 {
-			line += fmt.Sprintf(" and %d more", n)
-		}
-	}
-	left := max(0, time.Until(deadline).Seconds())
+	then := "giving up"
 	if next != 0 {
-		line += fmt.Sprintf("; %s in %.0f s", posix.SignalName(next), left)
-	} else {
-		line += fmt.Sprintf("; giving up in %.0f s", left)
+		then = posix.SignalName(next)
 	}
-	if size, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ); err == nil && size.Col > 1 && len(line) >= int(size.Col) {
-		line = strings.ToValidUTF8(line[:size.Col-1], "")
+	line += fmt.Sprintf("; %s in %.0f s", then, time.Until(deadline).Seconds())
+	if size, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
+		line = string(posix.Clip([]byte(line), int(size.Col)-1))
 	}
 	fmt.Fprint(w, eraseLine, line)
 	p.shown = true

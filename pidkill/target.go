@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,17 +21,16 @@ type target struct {
 	same *target        // an earlier operand with the same prey
 
 	supervisor *posix.Handle // the parent that holds the lock too, if it stays
-	locked     bool          // when it was removed: somebody still held the flock
+	watch      *posix.Watch  // while it is being ended
+	began      time.Time
+	escaped    []escapee
+	locked     bool // when the file was removed, somebody still held the flock
 }
 
 func (t *target) close() {
 	if t.file != nil {
 		t.file.Close()
 	}
-	if t.prey != nil {
-		t.prey.close()
-	}
-	t.supervisor.Close()
 }
 
 // errNotRunning is no failure, unless -m makes it one.
@@ -57,12 +57,12 @@ func (k *killer) find() []*target {
 		if k.groups {
 			t.prey, t.err = k.group(operand)
 		} else {
-			t.err = k.pidfile(t, operand)
+			t.prey, t.err = k.pidfile(t, operand)
 		}
-		if t.err == nil && !k.status {
-			t.err = t.prey.forbidden()
+		if t.err == nil {
+			t.err = k.check(t)
 		}
-		if t.prey == nil || t.err != nil {
+		if t.err != nil {
 			continue
 		}
 		if first := known[t.prey.name]; first != nil {
@@ -74,6 +74,27 @@ func (k *killer) find() []*target {
 	return targets
 }
 
+// check decides whether a prey may be signalled, and is there to be.
+func (k *killer) check(t *target) error {
+	if t.file != nil && !k.force {
+		if err := t.prey.restrict(t.file); err != nil {
+			return err
+		}
+	}
+	// A zombie may be the last of it, and all that init has not yet seen.
+	if t.prey.root.Exited() {
+		if alive, err := t.prey.living(); err != nil {
+			return err
+		} else if len(alive) == 0 {
+			return errNotRunning
+		}
+	}
+	if k.status {
+		return nil
+	}
+	return t.prey.forbidden()
+}
+
 // group is what a process group ID stands for, as an operand with -g.
 func (k *killer) group(operand string) (*prey, error) {
 	pgid, err := posix.ParsePID([]byte(operand))
@@ -81,250 +102,257 @@ func (k *killer) group(operand string) (*prey, error) {
 		return nil, err
 	}
 	g := &posix.Group{ID: pgid}
-	members, err := g.Members()
+	if h, err := posix.Pin(pgid); err == nil {
+		if g.Has(pgid) {
+			g.Leader = h
+			return k.preyOf(g, h)
+		}
+		h.Close()
+	}
+	h, _, err := member(g, func(*posix.Handle) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range members {
-		h, err := posix.Pin(m)
+	return k.preyOf(g, h)
+}
+
+// member pins the first living member of a group for which sure holds. Others
+// says that there are more, if none is. The error is errNotRunning then.
+func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, others bool, err error) {
+	members, err := g.Members()
+	if err != nil {
+		return nil, false, err
+	}
+	for _, pid := range members {
+		h, err := posix.Pin(pid)
 		if err != nil {
 			continue
 		}
-		if m == pgid {
-			g.Leader = h
-		} else if h.Exited() {
-			h.Close()
-			continue
+		if g.Has(pid) && !h.Exited() {
+			if sure(h) {
+				return h, false, nil
+			}
+			others = true
 		}
-		return k.preyOf(g, h)
+		h.Close()
 	}
-	if g.Signal(0) == unix.EPERM {
-		return nil, unix.EPERM // and /proc hides who is in it
+	if len(members) == 0 && g.Signal(0) == unix.EPERM { // proc(5), hidepid
+		return nil, false, fmt.Errorf("group %d is hidden: %w", g.ID, unix.EPERM)
 	}
-	return nil, errNotRunning
+	return nil, others, errNotRunning
 }
 
 // pidfile is what a pidfile stands for. It waits for a start under way.
-func (k *killer) pidfile(t *target, path string) error {
-	for began, pause := time.Now(), time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+func (k *killer) pidfile(t *target, path string) (*prey, error) {
+	began := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		f, err := posix.OpenPidfile(path)
 		if err == unix.ENOENT {
-			return errNotRunning
+			return nil, errNotRunning
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		err = k.examine(t, f, time.Since(began) > settle)
-		switch {
-		case err == posix.ErrMoved:
-		case err != errAgain:
-			t.file = f
-			return err
-		case time.Since(began) > patience:
-			t.file = f
-			return fmt.Errorf("%w since %v", err, patience)
-		default:
+		t.file = f
+		p, err := k.examine(t, time.Since(began) > settle)
+		if err == errAgain && time.Since(began) > patience {
+			return nil, fmt.Errorf("%w since %v", err, patience)
+		}
+		if err != errAgain && err != posix.ErrMoved {
+			return p, err
+		}
+		t.close()
+		t.file = nil
+		if err == errAgain {
 			time.Sleep(pause)
 		}
-		f.Close()
 	}
 }
 
 // examine reads the pidfile once. settled says that what lies between two
 // system calls of a start has passed.
-func (k *killer) examine(t *target, f *posix.Pidfile, settled bool) error {
+func (k *killer) examine(t *target, settled bool) (*prey, error) {
+	f := t.file
 	if k.stops() {
 		// Until it is given back, no start goes past this file.
 		if err := f.Operate(unix.F_RDLCK); err == unix.EAGAIN {
-			return k.starting(t, f, settled)
+			return k.starting(t, settled)
 		} else if err != nil {
-			return err
+			return nil, err
 		}
 		if !f.Current() {
-			return posix.ErrMoved
+			return nil, posix.ErrMoved
 		}
 	}
 	if err := f.Read(); err != nil {
-		return err
+		return nil, err
 	}
 	pid, err := f.PID()
-	if err == posix.ErrEmpty {
-		return k.nameless(t, f, settled)
+	switch {
+	case err == posix.ErrEmpty:
+		return k.nameless(t, settled)
+	case err != nil:
+		return nil, err
 	}
-	if err != nil {
-		return err
+	p, err := k.identify(t, pid)
+	if err == nil && k.stops() && k.scope != theProcess && p.root.Parent > 1 && f.HeldBy(p.root.Parent) {
+		t.supervisor, _ = posix.Pin(p.root.Parent)
 	}
-	t.prey, err = k.identify(f, pid)
-	if h := t.prey; err == nil && k.stops() && h.root.Parent > 1 && f.HeldBy(h.root.Parent) {
-		t.supervisor, _ = posix.Pin(h.root.Parent)
-	}
-	return err
-}
-
-// starting deals with a pidfile whose command somebody is about to start. A
-// supervisor may wait long before it does so again: then it is the daemon.
-func (k *killer) starting(t *target, f *posix.Pidfile, settled bool) error {
-	if err := f.Read(); err != nil {
-		return err
-	}
-	by := f.Operator(unix.F_RDLCK)
-	if _, err := f.PID(); err != nil || !settled || by < 2 || !f.HeldBy(by) {
-		return errAgain
-	}
-	h, err := posix.Pin(by)
-	if err != nil || f.Operator(unix.F_RDLCK) != by {
-		h.Close()
-		return errAgain
-	}
-	t.prey, err = k.checked(f, alone(h, "supervisor"))
-	return err
+	return p, err
 }
 
 // stops tells whether daemons are ended, and not only looked at or signalled.
 func (k *killer) stops() bool { return !k.status && !k.dryRun && k.signal == 0 }
 
-// nameless deals with an empty pidfile.
-func (k *killer) nameless(t *target, f *posix.Pidfile, settled bool) error {
-	if f.Operator(unix.F_RDLCK) != 0 || !settled {
-		return errAgain
+// starting deals with a pidfile whose command somebody is about to start. A
+// supervisor may wait long before it does so again: then it is the daemon.
+func (k *killer) starting(t *target, settled bool) (*prey, error) {
+	f := t.file
+	if err := f.Read(); err != nil {
+		return nil, err
 	}
-	switch err := f.TryLock(); err {
-	case nil:
+	by := f.Operator(unix.F_RDLCK)
+	if _, err := f.PID(); err != nil || !settled || by < 2 || !f.HeldBy(by) {
+		return nil, errAgain
+	}
+	h, err := posix.Pin(by)
+	if err != nil || f.Operator(unix.F_RDLCK) != by {
+		h.Close()
+		return nil, errAgain
+	}
+	return alone("supervisor", h), nil
+}
+
+// nameless deals with an empty pidfile.
+func (k *killer) nameless(t *target, settled bool) (*prey, error) {
+	f := t.file
+	if f.Operator(unix.F_RDLCK) != 0 || !settled {
+		return nil, errAgain
+	}
+	switch err := f.TryLock(); {
+	case err == nil && k.force:
+		return nil, errNotRunning // and it is removed
+	case err == nil:
 		f.Unlock()
-		if k.force {
-			return errNotRunning // and it is removed
-		}
-		return posix.ErrEmpty
-	case posix.ErrLocked:
-	default:
-		return err
+		return nil, posix.ErrEmpty
+	case err != posix.ErrLocked:
+		return nil, err
 	}
 	// Daemonize was killed before it could write: who holds the lock is it.
+	// But not one that can write the file: there a start has just begun.
 	holders, err := f.Holders()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(holders) == 0 {
-		return errors.New("empty, and locked by a process that cannot be seen")
+		return nil, errors.New("empty, and locked by a process that cannot be seen")
 	}
-	leader, err := posix.Pin(holders[0])
+	if slices.ContainsFunc(holders, f.WrittenBy) {
+		return nil, errAgain
+	}
+	leader := slices.IndexFunc(holders, func(pid int) bool {
+		pgid, err := unix.Getpgid(pid)
+		return err == nil && pgid == pid
+	})
+	h, err := posix.Pin(holders[max(0, leader)])
 	if err != nil {
-		return errAgain
+		return nil, errAgain
 	}
-	t.prey, err = k.memberOf(f, leader)
-	return err
+	return k.around(t, h)
 }
 
 // identify finds out whether pid still is the pidfile's daemon, and what
 // belongs to it.
-func (k *killer) identify(f *posix.Pidfile, pid int) (*prey, error) {
+func (k *killer) identify(t *target, pid int) (*prey, error) {
 	h, err := posix.Pin(pid)
 	if err == unix.ESRCH {
-		return k.leaderless(f, pid)
+		return k.leaderless(t, pid)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	if err := f.Identify(h); err != nil && !k.force {
-		h.Close()
-		if errors.Is(err, posix.ErrStale) {
-			return nil, fmt.Errorf("%w (%w)", errNotRunning, err)
-		}
+	switch err := t.file.Identify(h); {
+	case err == nil || k.force:
+		return k.around(t, h)
+	case errors.Is(err, posix.ErrStale):
+		return nil, fmt.Errorf("%w (%w)", errNotRunning, err)
+	case h.Signal(0) == unix.EPERM && t.file.TryLock() == posix.ErrLocked:
+		// Hidden by proc(5), hidepid; but locked means alive, and the kernel
+		// sees to it that nothing comes of signalling it.
+		return alone("process", h), nil
+	default:
 		return nil, err
 	}
-	return k.memberOf(f, h)
 }
 
-// memberOf is what belongs to a daemon that is still there, if only as a
+// around is what belongs to a daemon that is still there, if only as a
 // zombie: its group, unless some other live process leads that.
-func (k *killer) memberOf(f *posix.Pidfile, h *posix.Handle) (*prey, error) {
+func (k *killer) around(t *target, h *posix.Handle) (*prey, error) {
 	pgid, err := unix.Getpgid(h.PID)
 	if err != nil {
-		h.Close()
-		return k.leaderless(f, h.PID)
+		return k.leaderless(t, h.PID)
 	}
 	g := &posix.Group{ID: pgid}
 	if pgid == h.PID {
 		g.Leader = h
-	} else if leads(pgid) {
+	} else if pgid == 0 || lives(pgid) && g.Has(pgid) {
 		g = nil
-		if k.scope == theGroup {
-			k.note(&target{name: posix.Escape(f.Path)}, "process %d does not lead its group, %s does: only that process is meant", h.PID, posix.Describe(pgid))
+		if k.scope == theGroup && !k.status && !h.Kernel {
+			k.note(t, "process %d does not lead its group, %s does: only that process is meant", h.PID, posix.Describe(pgid))
 		}
 	}
-	p, err := k.preyOf(g, h)
-	if err != nil {
-		return nil, err
-	}
-	return k.checked(f, p)
+	return k.preyOf(g, h)
 }
 
-// leads tells whether the leader of a group lives. One that cannot be seen,
-// as it is of another PID namespace, is 0, and is alive for all that is known.
-func leads(pgid int) bool {
-	if pgid == 0 {
-		return true
-	}
-	leader, err := posix.Pin(pgid)
+// lives tells whether a process is there that has not ended. As the leader of
+// a group or session its number cannot go to another while there are members.
+func lives(pid int) bool {
+	h, err := posix.Pin(pid)
 	if err != nil {
 		return false
 	}
-	defer leader.Close()
-	id, _ := unix.Getpgid(pgid)
-	return id == pgid && !leader.Exited()
+	defer h.Close()
+	return !h.Exited()
 }
 
 // leaderless is for a daemon whose process is gone: its group may live on
 // under that number. The number is not proof enough.
-func (k *killer) leaderless(f *posix.Pidfile, pid int) (*prey, error) {
-	g := &posix.Group{ID: pid}
-	if g.Empty() {
+func (k *killer) leaderless(t *target, pid int) (*prey, error) {
+	f, g := t.file, &posix.Group{ID: pid}
+	if g.Empty() || k.scope == theProcess {
 		return nil, errNotRunning
 	}
-	members, err := g.Members()
-	if err != nil {
-		return nil, err
-	}
-	alive := 0
-	for _, m := range members {
-		p, err := posix.ReadStat(m)
-		if err != nil || p.Zombie() {
-			continue
+	h, others, err := member(g, func(h *posix.Handle) bool {
+		sid, err := unix.Getsid(h.PID)
+		switch {
+		case k.force:
+			return true
+		case err == nil && sid > 0 && !lives(sid) && !f.BeforeBoot() && (sid != pid || f.Before(h.Start)):
+			return true // else the number means nothing to its session
 		}
-		alive = m
-		sure := k.force || f.HeldBy(m)
-		// In the session of a live leader the number means nothing.
-		s, err := posix.ReadStat(p.SID)
-		if orphaned := err != nil || s.Zombie(); orphaned && (p.SID != pid || f.Before(p.Start)) {
-			sure = true
-		}
-		if !sure {
-			continue
-		}
-		h, err := posix.Pin(m)
-		if err != nil {
-			continue
-		}
-		found, err := k.preyOf(g, h)
-		if err != nil {
-			return nil, err
-		}
-		return k.checked(f, found)
-	}
+		return f.HeldBy(h.PID)
+	})
 	switch {
-	case alive != 0:
+	case err == nil:
+		return k.preyOf(g, h)
+	case others && f.BeforeBoot():
+		return nil, fmt.Errorf("%w (%w, older than the last boot)", err, posix.ErrStale)
+	case others:
 		return nil, fmt.Errorf("process %d is gone, and nothing tells whether the group %d is its own (pidkill -g %d)", pid, pid, pid)
-	case len(members) == 0 && g.Signal(0) == unix.EPERM:
-		return nil, fmt.Errorf("process %d is gone; its group is another user's: %w", pid, unix.EPERM)
 	}
-	return nil, errNotRunning // only zombies
+	return nil, err
 }
 
-// checked makes sure, for root, that whoever controls the pidfile can have
-// only processes of their own ended through it.
-func (k *killer) checked(f *posix.Pidfile, p *prey) (*prey, error) {
-	if unix.Geteuid() != 0 || k.force || f.Control.Only(0, 0) {
-		return p, nil
+// restrict makes sure, for root, that whoever controls a pidfile can have only
+// processes of their own signalled through it.
+func (p *prey) restrict(f *posix.Pidfile) error {
+	switch {
+	case unix.Geteuid() != 0:
+		return nil
+	case f.Names() > 1:
+		return errors.New("refused: it has other names (hard links)")
+	case f.Control.Only(0, 0):
+		return nil
 	}
 	p.allowed = func(pid int) bool {
 		var st unix.Stat_t // of the directory: the files in it may be root's
@@ -332,16 +360,8 @@ func (k *killer) checked(f *posix.Pidfile, p *prey) (*prey, error) {
 		return err == nil && f.Control.Only(int(st.Uid), int(st.Gid))
 	}
 	pids, err := p.living()
-	if err != nil {
-		return nil, err
+	if err != nil || len(pids) == 0 || slices.ContainsFunc(pids, p.allowed) {
+		return err
 	}
-	for _, pid := range pids {
-		if p.allowed(pid) {
-			return p, nil
-		}
-	}
-	if len(pids) == 0 {
-		return nil, errNotRunning
-	}
-	return nil, fmt.Errorf("refused: %s, and it names %s", &f.Control, posix.Describe(pids[0]))
+	return fmt.Errorf("refused: %s, and it names %s", &f.Control, posix.Describe(pids[0]))
 }

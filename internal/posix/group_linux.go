@@ -2,6 +2,7 @@ package posix
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func (g *Group) Empty() bool {
 
 // Members are the processes of the group, zombies among them.
 func (g *Group) Members() ([]int, error) {
-	return Matching(g.Has)
+	return Matching(unix.Getpgid, g.ID)
 }
 
 // Has tells whether a process is in the group.
@@ -39,19 +40,55 @@ func (g *Group) Has(pid int) bool {
 	return err == nil && id == g.ID
 }
 
-// Matching are the processes of the machine for which match holds.
-func Matching(match func(pid int) bool) ([]int, error) {
+// Matching are the processes whose group or session, as get tells it, is id.
+// One that vanished before it could be asked counts too: it may have been
+// one, and have left a child that the list missed.
+func Matching(get func(pid int) (int, error), id int) ([]int, error) {
 	all, err := PIDs()
 	if err != nil {
 		return nil, err
 	}
 	some := all[:0]
 	for _, pid := range all {
-		if match(pid) {
+		if got, err := get(pid); got == id || err == unix.ESRCH {
 			some = append(some, pid)
 		}
 	}
 	return some, nil
+}
+
+// Children are the processes that a thread of pid is the parent of. Not every
+// kernel can tell: proc_pid_task(5), children.
+func Children(pid int) (list []int, err error) {
+	task := ProcRoot + "/" + strconv.Itoa(pid) + "/task"
+	dir, err := unix.Open(task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir)
+	buf := make([]byte, 4096)
+	tids, err := numbers(dir, buf, nil)
+	for _, tid := range tids {
+		fd, err := unix.Openat(dir, strconv.Itoa(tid)+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		got := 0 // a read gives no more than a page, and may cut a number in two
+		for {
+			n, err := unix.Read(fd, buf[got:])
+			if err != nil || n == 0 {
+				break
+			}
+			if got += n; got == len(buf) {
+				buf = append(buf, make([]byte, got)...)
+			}
+		}
+		for child, b, ok := number(buf[:got]); ok; child, b, ok = number(b) {
+			list = append(list, int(child))
+		}
+		unix.Close(fd)
+	}
+	return list, err
 }
 
 // End sends sig to the group and, after each wait, the next one, until it is
@@ -88,8 +125,8 @@ type Watch struct {
 	Gone  bool
 	Err   error // of List: the process table cannot be read
 
-	now  *Handle // waited for
-	rest []int   // of the last list
+	now        *Handle // waited for
+	rest, last []int   // of the last list: not looked at yet, and all of it
 }
 
 // Watch follows the group, beginning with its leader.
@@ -101,10 +138,19 @@ func (g *Group) Watch() *Watch {
 	return w
 }
 
-// Begin names the processes to wait for before the set is listed at all.
+// Begin names processes to wait for before the set is listed at all.
 func (w *Watch) Begin(pids ...int) { w.rest = append(w.rest, pids...) }
 
-// next moves on to a member that lives. It sets Gone if there is none.
+// PID is the process that is waited for now, or 0.
+func (w *Watch) PID() int {
+	if w.now == nil {
+		return 0
+	}
+	return w.now.PID
+}
+
+// next moves on to a member that lives, if the one waited for does not. It
+// sets Gone if there is none, and neither if members come and go too fast.
 func (w *Watch) next() {
 	if w.now != nil {
 		if !w.now.Exited() {
@@ -115,23 +161,21 @@ func (w *Watch) next() {
 		if len(w.rest) == 0 && w.Empty != nil && !w.Empty() {
 			w.now.reaped(time.Millisecond)
 		}
-		w.now.Close()
-		w.now = nil
+		w.Close()
 	}
-	for last := []int{-1}; ; {
+	for range 3 {
 		for len(w.rest) > 0 {
 			pid := w.rest[0]
 			w.rest = w.rest[1:]
 			h, err := open(pid)
+			if err == nil && h.fd < 0 {
+				h, err = Pin(pid) // then it takes the start time
+			}
 			if err != nil {
 				continue
 			}
-			if h.fd < 0 {
-				stat, _ := ReadStat(pid)
-				h.Start = stat.Start
-			}
 			if w.Has(pid) && !h.Exited() {
-				w.now = h
+				w.now, w.last = h, nil
 				return
 			}
 			h.Close()
@@ -145,10 +189,10 @@ func (w *Watch) next() {
 		}
 		// A list is no snapshot: a member may fork behind its back and end.
 		// Two alike in a row, and nobody alive in between, is the end.
-		if w.Gone = slices.Equal(list, last); w.Gone {
+		if w.Gone = w.last != nil && slices.Equal(list, w.last); w.Gone {
 			return
 		}
-		w.rest, last = list, list
+		w.rest, w.last = list, list
 	}
 }
 
@@ -164,15 +208,19 @@ func Await(deadline time.Time, watches ...*Watch) {
 	handles := make([]*Handle, 0, len(watches))
 	for {
 		handles = handles[:0]
+		left := time.Until(deadline)
 		for _, w := range watches {
 			w.next()
 			if w.Gone || w.Err != nil {
 				return
 			}
-			handles = append(handles, w.now)
+			if w.now != nil {
+				handles = append(handles, w.now)
+			} else {
+				left = min(left, time.Millisecond)
+			}
 		}
-		left := time.Until(deadline)
-		if left <= 0 {
+		if !time.Now().Before(deadline) {
 			return
 		}
 		waitAny(handles, left)

@@ -2,6 +2,8 @@ package posix
 
 import (
 	"errors"
+	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,12 +15,20 @@ type Handle struct {
 	PID    int
 	Parent int    // when it was pinned; 0 where /proc hides the process
 	Start  uint64 // clock ticks after boot; 0 likewise
+	Kernel bool   // it is a kernel thread
 	fd     int    // pidfd, or -1 on kernels before 5.3: then Start has to do
 }
 
 // pollInterval is how often the state of a process is looked at where there
 // is no pidfd to wait on.
 const pollInterval = 10 * time.Millisecond
+
+// OwnProc tells whether /proc shows the caller's PID namespace. In another's
+// the same numbers mean other processes.
+func OwnProc() bool {
+	self, _ := os.Readlink(ProcRoot + "/self")
+	return self == strconv.Itoa(os.Getpid())
+}
 
 // Pin gets hold of a process, a zombie too. ESRCH: there is none, or the
 // number is that of a thread.
@@ -28,22 +38,16 @@ func Pin(pid int) (*Handle, error) {
 		return nil, err
 	}
 	stat, err := ReadStat(pid)
-	h.Parent, h.Start = stat.PPID, stat.Start
-	switch {
-	case h.fd < 0:
-		if errors.Is(err, unix.ESRCH) && unix.Kill(pid, 0) == unix.EPERM {
-			err = nil // proc(5), hidepid: alive and hidden
+	h.Parent, h.Start, h.Kernel = stat.PPID, stat.Start, stat.Kernel()
+	if err == nil || errors.Is(err, unix.ESRCH) {
+		// Hidden by proc(5), hidepid; or reaped, and then the row may be a
+		// successor's.
+		if err = h.Signal(0); err != unix.ESRCH {
+			return h, nil
 		}
-	case unix.PidfdSendSignal(h.fd, 0, nil, 0) == unix.ESRCH:
-		err = unix.ESRCH // reaped meanwhile: the row may be a successor's
-	case errors.Is(err, unix.ESRCH):
-		err = nil
 	}
-	if err != nil {
-		h.Close()
-		return nil, err
-	}
-	return h, nil
+	h.Close()
+	return nil, err
 }
 
 // open makes a Handle that knows no start time yet.
@@ -54,15 +58,19 @@ func open(pid int) (*Handle, error) {
 		return &Handle{PID: pid, fd: fd}, nil
 	case unix.ENOSYS, unix.EPERM, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
 		// An old kernel, a seccomp filter, or a shortage: go by numbers.
-		return &Handle{PID: pid, fd: -1}, nil
+		// Tgkill(2) tells a process from a thread, whatever /proc hides.
+		if unix.Tgkill(pid, pid, 0) != unix.ESRCH {
+			return &Handle{PID: pid, fd: -1}, nil
+		}
 	}
-	return nil, unix.ESRCH // EINVAL: a thread
+	return nil, unix.ESRCH
 }
 
 // Signal sends sig, or only checks with 0. ESRCH: it was reaped.
 func (h *Handle) Signal(sig unix.Signal) error {
 	if h.fd >= 0 {
-		if err := unix.PidfdSendSignal(h.fd, sig, nil, 0); err != unix.ENOSYS {
+		err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
+		if err == nil || err == unix.ESRCH || err == unix.EPERM {
 			return err
 		}
 	}
@@ -80,7 +88,7 @@ const pidfdSignalProcessGroup = 1 << 2
 func (h *Handle) signalGroup(sig unix.Signal) error {
 	if h.fd >= 0 {
 		err := unix.PidfdSendSignal(h.fd, sig, nil, pidfdSignalProcessGroup)
-		if err != unix.EINVAL && err != unix.ENOSYS {
+		if err == nil || err == unix.ESRCH || err == unix.EPERM {
 			return err
 		}
 	}
@@ -101,9 +109,9 @@ func (h *Handle) Exited() bool {
 	}
 	stat, err := ReadStat(h.PID)
 	if err != nil {
-		return unix.Kill(h.PID, 0) == unix.ESRCH
+		return unix.Tgkill(h.PID, h.PID, 0) == unix.ESRCH
 	}
-	return stat.Start != h.Start || stat.Zombie()
+	return stat.Start != h.Start && h.Start != 0 || stat.Zombie()
 }
 
 // Wait waits at most so long for the process to end, and tells whether it has.

@@ -33,11 +33,14 @@ func (k *killer) lookAround(t *target) error {
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
 	private := err == nil && sid != own && (p.has(sid) || !lives(sid))
-	var members, queue []int
+	var members, others, queue []int
 	for _, pid := range pids {
 		if p.has(pid) {
 			members = append(members, pid)
-		} else if id, err := unix.Getsid(pid); private && err == nil && id == sid {
+			continue
+		}
+		others = append(others, pid)
+		if id, err := unix.Getsid(pid); private && err == nil && id == sid {
 			if h, err := posix.Pin(pid); err == nil && t.after(h.Start) {
 				t.escaped = append(t.escaped, escapee{h, "-S"})
 				queue = append(queue, pid)
@@ -45,14 +48,28 @@ func (k *killer) lookAround(t *target) error {
 		}
 	}
 	t.watch.Begin(members...)
+	children := func(pid int) []int {
+		list, _ := posix.Children(pid)
+		return list
+	}
+	if len(others) < len(members) { // then it is cheaper to ask those for their parents
+		rows, _, err := posix.Table(others, 0, nil)
+		if err != nil {
+			return err
+		}
+		of := map[int][]int{}
+		for _, q := range rows {
+			of[q.PPID] = append(of[q.PPID], q.PID)
+		}
+		children = func(pid int) []int { return of[pid] }
+	}
 	seen := map[int]bool{}
 	for queue = append(queue, members...); len(queue) > 0; queue = queue[1:] {
 		if seen[queue[0]] {
 			continue
 		}
 		seen[queue[0]] = true
-		children, _ := posix.Children(queue[0])
-		for _, pid := range children {
+		for _, pid := range children(queue[0]) {
 			if p.has(pid) || seen[pid] {
 				continue
 			}

@@ -61,15 +61,22 @@ func Matching(get func(pid int) (int, error), id int) ([]int, error) {
 // kernel can tell: proc_pid_task(5), children.
 func Children(pid int) (list []int, err error) {
 	task := ProcRoot + "/" + strconv.Itoa(pid) + "/task"
-	dir, err := unix.Open(task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+	tids := []int{pid}
+	var st unix.Stat_t // a directory has a link to it from each in it
+	if unix.Stat(task, &st) != nil || st.Nlink != 3 {
+		dir, err := unix.Open(task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		tids, err = numbers(dir, make([]byte, 4096), nil)
+		unix.Close(dir)
+		if err != nil {
+			return nil, err
+		}
 	}
-	defer unix.Close(dir)
-	buf := make([]byte, 4096)
-	tids, err := numbers(dir, buf, nil)
+	buf := make([]byte, 512)
 	for _, tid := range tids {
-		fd, err := unix.Openat(dir, strconv.Itoa(tid)+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(task+"/"+strconv.Itoa(tid)+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -83,12 +90,12 @@ func Children(pid int) (list []int, err error) {
 				buf = append(buf, make([]byte, got)...)
 			}
 		}
+		unix.Close(fd)
 		for child, b, ok := number(buf[:got]); ok; child, b, ok = number(b) {
 			list = append(list, int(child))
 		}
-		unix.Close(fd)
 	}
-	return list, err
+	return list, nil
 }
 
 // End sends sig to the group and, after each wait, the next one, until it is

@@ -4,6 +4,9 @@ VERSION = 0.1.0
 PREFIX  = /usr/local
 BINDIR  = $(PREFIX)/bin
 MANDIR  = $(PREFIX)/share/man
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR  = $(PREFIX)/share/zsh/site-functions
+FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
 
 GO          = go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -41,15 +44,19 @@ lint:
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/bats/*.bats
+	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/bats/*.bats completions/*.bash
 	mandoc -T lint -W warning $(MANUALS) </dev/null
 
-## install: programs and manuals below PREFIX (/usr/local); DESTDIR for packages
+## install: programs, manuals and completions below PREFIX (/usr/local); DESTDIR for packages
 install: $(BINARIES)
 	install -d '$(DESTDIR)$(BINDIR)'
 	install -m 755 $(BINARIES) '$(DESTDIR)$(BINDIR)'
 	for m in $(MANUALS); do \
 		install -D -m 644 $$m '$(DESTDIR)$(MANDIR)'/man$${m##*.}/$${m##*/} || exit; done
+	for p in $(PROGRAMS); do \
+		install -D -m 644 completions/procgroup.bash '$(DESTDIR)$(BASHDIR)'/$$p || exit; done
+	install -D -m 644 -t '$(DESTDIR)$(ZSHDIR)' completions/_procgroup
+	install -D -m 644 -t '$(DESTDIR)$(FISHDIR)' completions/*.fish
 
 # For install alone: what is built is not built again, as root may have no go.
 $(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
@@ -59,6 +66,8 @@ $(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
 uninstall:
 	rm -f $(PROGRAMS:%='$(DESTDIR)$(BINDIR)/%')
 	for m in $(MANUALS); do rm -f '$(DESTDIR)$(MANDIR)'/man$${m##*.}/$${m##*/} || exit; done
+	rm -f $(PROGRAMS:%='$(DESTDIR)$(BASHDIR)/%') '$(DESTDIR)$(ZSHDIR)/_procgroup' \
+		$(PROGRAMS:%='$(DESTDIR)$(FISHDIR)/%.fish')
 
 ## clean: removes what was built or fetched here
 clean:

@@ -191,6 +191,8 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 	switch {
 	case err == posix.ErrEmpty:
 		return k.nameless(t, settled)
+	case err != nil && f.Operator(unix.F_RDLCK) != 0:
+		return nil, errAgain // blank, while a start makes sure of space
 	case err != nil:
 		return nil, err
 	}

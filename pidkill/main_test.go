@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+func pidkill(args ...string) (status int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	status = run(args, &stdout, &stderr)
+	return status, stdout.String(), stderr.String()
+}
+
+func TestUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                       "which pidfile?",
+		"-g":                     "which process group?",
+		"-x a.pid":               "-x: unknown option",
+		"--kil a.pid":            "--kil: unknown option",
+		"-t":                     "-t: needs an argument",
+		"-t x a.pid":             "-t: x: not a duration (10, 0.5, 2m)",
+		"-s NOPE a.pid":          "-s: NOPE: unknown signal",
+		"-r TERM/1/x a.pid":      "-r: x: expected a signal (TERM/10/KILL/5)",
+		"-r= a.pid":              "-r: =: expected a signal (TERM/10/KILL/5)",
+		"a.pid -9":               "-9: options come before the operands",
+		"-9 -t 1 a.pid":          "-t, -r and -9: choose one",
+		"-r TERM/1 -t 1 a.pid":   "-t, -r and -9: choose one",
+		"-S -T a.pid":            "-1, -S and -T: choose one",
+		"-1S a.pid":              "-1, -S and -T: choose one",
+		"-g -1 5":                "-g and -1: choose one",
+		"-s HUP -9 a.pid":        "-s sends one signal: -t, -r and -9 make no sense with it",
+		"-0 -s HUP a.pid":        "-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it",
+		"-0n a.pid":              "-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it",
+		"-vq a.pid":              "-v and -q: choose one",
+		"--status=yes a.pid":     "--status: takes no argument",
+		"--timeout":              "--timeout: needs an argument",
+		"-q /nonexistent/a -m b": "-m: options come before the operands",
+	} {
+		status, out, errs := pidkill(strings.Fields(line)...)
+		if status != posix.StatusUsage || out != "" || errs != "pidkill: "+want+"\n"+usage+"\n" {
+			t.Errorf("%s: %d %q %q", line, status, out, errs)
+		}
+	}
+	if status, out, errs := pidkill("-h", "--nonsense"); status != 2 || out != "" || errs == "" {
+		t.Errorf("-h: %d %q %q", status, out, errs)
+	}
+	for _, word := range []string{"-h", "--help"} {
+		if status, out, errs := pidkill(word); status != 0 || out != help || errs != "" {
+			t.Errorf("%s: %d %q", word, status, errs)
+		}
+	}
+	for _, word := range []string{"-V", "--version", "-0qV"} {
+		if status, out, errs := pidkill(word); status != 0 || out != "pidkill (procgroup) "+posix.Version+"\n" || errs != "" {
+			t.Errorf("%s: %d %q %q", word, status, out, errs)
+		}
+	}
+}
+
+// Each option has its line in the help, and each line its option.
+func TestHelp(t *testing.T) {
+	for _, o := range options {
+		if line := "-" + string(o.Letter) + ", --" + o.Long + " "; !strings.Contains(help, "  "+line) {
+			t.Errorf("no %q in the help", line)
+		}
+	}
+	if n := strings.Count(help, ", --"); n != len(options) {
+		t.Errorf("%d options in the help, %d in the table", n, len(options))
+	}
+}
+
+// victim starts a process that leads a group of its own.
+func victim(t *testing.T, script string) int {
+	cmd := exec.Command("sh", "-c", script)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Read(make([]byte, 1)) // until it has said that it is ready
+	reaped := make(chan bool)
+	go func() {
+		cmd.Wait()
+		close(reaped)
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-reaped
+	})
+	return cmd.Process.Pid
+}
+
+// One row for each status in the contract.
+func TestStatuses(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const obedient, stubborn = "echo; exec sleep 60", "trap '' TERM; echo; exec sleep 60"
+	gone := victim(t, "exit 0")
+	for deadline := time.Now().Add(5 * time.Second); unix.Kill(gone, 0) == nil && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	stale := strconv.Itoa(gone) + "\n"
+	missing := filepath.Join(dir, "missing")
+	for _, test := range []struct {
+		options string
+		content string // "": no file; "+": of an obedient victim, "!": of a stubborn one
+		status  int
+		removed bool
+	}{
+		{"", "+", 0, true},
+		{"-9", "!", 0, true},
+		{"-t 0.1", "!", 0, true},
+		{"-m", "+", 0, true},
+		{"-n", "+", 0, false},
+		{"-s CONT", "+", 0, false},
+		{"-0", "+", 0, false},
+		{"-m", stale, 1, true},
+		{"-m", "", 1, false},
+		{"-s HUP", stale, 1, false},
+		{"-s HUP", "", 1, false},
+		{"-0", stale, 1, false},
+		{"", stale, 0, true},
+		{"-n", stale, 0, false},
+		{"", "", 0, false},
+		{"-r TERM/0.1", "!", 3, false},
+		{"-0", "", 3, false},
+		{"", "rubbish", 4, false},
+		{"-f", "rubbish", 4, false},
+		{"-0", "rubbish", 4, false},
+		{"-s HUP", "0\n", 4, false},
+		{"-f", "1\n", 4, false},
+	} {
+		path := missing
+		switch test.content {
+		case "":
+		case "+":
+			path = file("a.pid", strconv.Itoa(victim(t, obedient))+"\n")
+		case "!":
+			path = file("a.pid", strconv.Itoa(victim(t, stubborn))+"\n")
+		default:
+			path = file("a.pid", test.content)
+		}
+		status, out, errs := pidkill(append(strings.Fields(test.options), path)...)
+		if status != test.status {
+			t.Errorf("%s %q: status %d %q %q, want %d", test.options, test.content, status, out, errs, test.status)
+		}
+		if _, err := os.Stat(path); test.content != "" && os.IsNotExist(err) != test.removed {
+			t.Errorf("%s %q: %v", test.options, test.content, err)
+		}
+		if status, out, errs := pidkill(append([]string{"-q"}, append(strings.Fields(test.options), missing)...)...); out+errs != "" {
+			t.Errorf("-q %s: %d %q %q", test.options, status, out, errs)
+		}
+	}
+}

@@ -13,20 +13,21 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # A program is a directory with a main.go.
 PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
-BINARIES = $(PROGRAMS:%=bin/%)
+BUILD    = bin
+BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
-SCRIPTS  = .ci/run tests/need tests/run tests/demo
+SCRIPTS  = .ci/run tests/need tests/run tests/demo packaging/build packaging/test
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
 # which fails in a checkout that belongs to somebody else.
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test lint install uninstall clean help
+.PHONY: build demo test lint install uninstall packages packages-test clean help
 
 ## build: the three programs, static, in bin/ (the default)
 build:
-	$(GOBUILD) -o bin/ $(PROGRAMS:%=./%)
+	$(GOBUILD) -o $(BUILD)/ $(PROGRAMS:%=./%)
 
 ## demo: start a service, look at it, end it, and see that nothing is left
 demo: build
@@ -60,7 +61,7 @@ install: $(BINARIES)
 
 # For install alone: what is built is not built again, as root may have no go.
 $(BINARIES) &: $(wildcard */*.go internal/*/*.go) go.mod Makefile
-	$(GOBUILD) -o bin/ $(PROGRAMS:%=./%)
+	$(GOBUILD) -o $(BUILD)/ $(PROGRAMS:%=./%)
 
 ## uninstall: takes away what install put there
 uninstall:
@@ -69,9 +70,18 @@ uninstall:
 	rm -f $(PROGRAMS:%='$(DESTDIR)$(BASHDIR)/%') '$(DESTDIR)$(ZSHDIR)/_procgroup' \
 		$(PROGRAMS:%='$(DESTDIR)$(FISHDIR)/%.fish')
 
+## packages: .deb, .rpm, .apk and a tarball for amd64 and arm64, in dist/
+packages:
+	VERSION=$(VERSION) packaging/build dist
+
+## packages-test: builds them twice, installs one in a new Debian, removes it
+packages-test: packages
+	@tests/need debootstrap lintian rpm
+	VERSION=$(VERSION) packaging/test dist
+
 ## clean: removes what was built or fetched here
 clean:
-	rm -rf bin .cache
+	rm -rf bin dist .cache
 
 help:
-	@sed -n 's/^## \([a-z]*\): /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' Makefile | expand -t 16

@@ -15,8 +15,9 @@ import (
 )
 
 // copyName is the argv[0] that makes daemonize the copy in a new session; the
-// number of the descriptor on which it tells its status follows. Neither the
-// environment nor the options carry it, so the command sees nothing of it.
+// number of the descriptor on which it tells its status follows, and "=" with
+// the caller's GOMAXPROCS if that is set, which posix.Detach replaces. Neither
+// the options nor, for long, the environment carry it.
 const copyName = "daemonize: detached "
 
 // result is the write end of the pipe on which the original waits.
@@ -24,10 +25,15 @@ type result int
 
 func copyOf(argv0 string) (result, bool) {
 	number, ok := strings.CutPrefix(argv0, copyName)
+	number, procs, set := strings.Cut(number, "=")
 	fd, err := strconv.Atoi(number)
 	sid, _ := unix.Getsid(0)
 	if !ok || err != nil || sid != unix.Getpid() {
 		return -1, false
+	}
+	os.Unsetenv("GOMAXPROCS")
+	if set {
+		os.Setenv("GOMAXPROCS", procs)
 	}
 	unix.CloseOnExec(fd)
 	setName("daemonize") // not that of the link /proc/self/exe
@@ -66,7 +72,11 @@ func (c *config) detach() (status int, err error) {
 		}
 	}
 	unix.FcntlInt(uintptr(pipe[1]), unix.F_SETFD, 0)
-	args := append([]string{copyName + strconv.Itoa(pipe[1])}, os.Args[1:]...)
+	name := copyName + strconv.Itoa(pipe[1])
+	if procs, set := os.LookupEnv("GOMAXPROCS"); set {
+		name += "=" + procs
+	}
+	args := append([]string{name}, os.Args[1:]...)
 	pid, err := posix.Detach("/proc/self/exe", args)
 	if err == unix.ENOENT { // no /proc: by the name it was called by
 		var self string
@@ -103,19 +113,19 @@ func (c *config) detach() (status int, err error) {
 			by = sig
 			unix.Kill(pid, unix.SIGTERM)
 		case status, ok := <-told:
-			if ok && c.supervised {
+			if ok && c.supervised && by == nil {
 				return status, nil
 			}
 			// The command is init's when daemonize returns, and a container's
 			// init that reaps nobody has no zombie of daemonize.
 			how, err := posix.Reap(pid)
 			switch {
+			case by != nil && how.Signaled(): // a supervisor, even after it told
+				die(by.(unix.Signal))
 			case ok:
 				return status, nil
 			case err != nil:
 				return 0, fmt.Errorf("the copy of daemonize that did the work: %w", err)
-			case by != nil:
-				die(by.(unix.Signal))
 			}
 			return 0, fmt.Errorf("the copy of daemonize that did the work ended: %s", manner(how))
 		}

@@ -27,6 +27,11 @@ func (j *job) openPipe(name string) (int, error) {
 	if err := unix.Pipe2(l.pipe[:], unix.O_CLOEXEC); err != nil {
 		return -1, err
 	}
+	if u := j.command.User; u != nil { // who may open /dev/stdout then
+		if err := unix.Fchown(l.pipe[1], u.UID, u.GID); err != nil {
+			return -1, err
+		}
+	}
 	j.loggers = append(j.loggers, l)
 	return l.pipe[1], nil
 }
@@ -52,4 +57,14 @@ func (l *logger) start(command *posix.Command) error {
 		return fmt.Errorf("|%s: %w", posix.Escape(l.script), err)
 	}
 	return nil
+}
+
+// last makes sure that somebody reads what is still in the pipe, and leaves
+// the pipe to the logger.
+func (l *logger) last(command *posix.Command) {
+	if l.pid == 0 {
+		l.start(command)
+	}
+	unix.Close(l.pipe[0])
+	l.pipe[0] = -1
 }

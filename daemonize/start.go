@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,6 +59,7 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if err := j.makeSession(); err != nil {
 		return err
 	}
+	began := time.Now()
 	group, err := j.launch()
 	if err != nil {
 		return err
@@ -65,6 +67,7 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if c.waits() {
 		err := j.await(group, interrupted)
 		j.notify.close()
+		j.notify = nil // nobody listens to the next run
 		if err != nil {
 			return err
 		}
@@ -74,7 +77,9 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	}
 	if c.supervised {
 		started()
-		j.supervise(group, interrupted)
+		if j.supervise(group, began, interrupted) {
+			die(unix.SIGTERM)
+		}
 	}
 	return nil
 }
@@ -141,7 +146,7 @@ func (j *job) open() (err error) {
 	}
 	unix.Umask(j.umask)
 	if j.supervised {
-		return posix.CloseInherited(j.keep) // or whoever reads from it would wait
+		return j.prepareToStay()
 	}
 	return nil
 }
@@ -211,11 +216,17 @@ func (j *job) become() error {
 // the locks keep everybody else off the files until daemonize ends.
 func (j *job) undo() {
 	j.notify.close()
-	if j.pidfile != nil {
-		j.pidfile.Unlink()
-	}
+	j.removePidfile()
 	if j.ownLockfile {
 		j.lockfile.Unlink()
+	}
+}
+
+// removePidfile leaves it to a pidkill that is at work on it: that one counts
+// on nobody else doing so.
+func (j *job) removePidfile() {
+	if j.pidfile != nil && j.pidfile.Operate(unix.F_WRLCK) == nil {
+		j.pidfile.Unlink()
 	}
 }
 

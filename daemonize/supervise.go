@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,9 @@ const (
 	longRun = time.Minute
 	// longestPause is the most there is between two starts.
 	longestPause = time.Minute
+	// lastWords is how long the supervisor's end waits for its lines to be
+	// read, and then for the loggers. A pidkill waits longer for both.
+	lastWords = 2 * time.Second
 )
 
 // rest is how what is left of a command's group is ended before a restart.
@@ -30,44 +35,57 @@ var rest = []posix.Step{
 // by not getting it that a pidkill is at work, and ends.
 type supervisor struct {
 	*job
-	group    *posix.Group
+	group    *posix.Group // nil: nothing of it is left
 	began    time.Time
-	failures int // in a row
-
-	told     <-chan os.Signal // to end
-	children chan os.Signal
-	relog    chan *logger
 	ended    bool // the command has, and how
 	how      unix.WaitStatus
+	failures int // in a row
+
+	told     <-chan os.Signal // to end; nil once it was
+	children chan os.Signal
+	relog    chan *logger
+	lines    chan string   // to say
+	said     chan struct{} // closed when the last line was
 }
 
-// supervise returns when the command has ended for good.
-func (j *job) supervise(group *posix.Group, told <-chan os.Signal) {
+// prepareToStay is done before there is a command.
+func (j *job) prepareToStay() error {
+	// Orphans of the command come to the supervisor, and none stays a zombie.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become a subreaper: %w", err)
+	}
+	return posix.CloseInherited(j.keep) // or whoever reads from it would wait
+}
+
+// supervise returns when the command has ended for good, and tells whether
+// that was because the supervisor was told to end.
+func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Signal) bool {
 	s := &supervisor{
-		job: j, group: group, began: time.Now(), told: told,
+		job: j, group: group, began: began, told: told,
 		children: make(chan os.Signal, 1), relog: make(chan *logger),
+		lines: make(chan string, 16), said: make(chan struct{}),
 	}
 	signal.Notify(s.children, unix.SIGCHLD)
-	// Orphans of the command come to the supervisor, and none stays a zombie.
-	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	// Whoever goes by command lines, as pkill -f does, means the command.
+	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	j.adopt()
-	for s.wait(nil, nil) && s.judge() {
-		if !s.restart() {
-			break
-		}
+	go s.speak()
+	// The collector would wake up every two minutes: it is to run only when
+	// many restarts have left something to collect.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(9 << 19)
+	for s.wait(s.hasEnded, nil) && s.judge() && s.restart() {
 	}
-	if j.pidfile != nil && j.pidfile.Operate(unix.F_WRLCK) == nil {
-		j.pidfile.Unlink() // else the pidkill at work does it
-	}
+	s.finish()
+	return s.told == nil
 }
 
-// wait goes on with the supervisor's work until the command has ended, or done
-// is closed, or the time has come. False: it was told to end, and has ended
-// the command's group.
-func (s *supervisor) wait(done <-chan struct{}, until <-chan time.Time) bool {
+// wait goes on with the supervisor's work until over says that it is, or done
+// does. False: it was told to end, and has ended the command's group.
+func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
 	for {
 		s.reap()
-		if s.ended && done == nil && until == nil {
+		if over != nil && over() {
 			return true
 		}
 		select {
@@ -76,8 +94,6 @@ func (s *supervisor) wait(done <-chan struct{}, until <-chan time.Time) bool {
 			s.startLogger(l)
 		case <-done:
 			return true
-		case <-until:
-			return true
 		case <-s.told:
 			s.told = nil // once is enough
 			s.end(ending)
@@ -85,6 +101,8 @@ func (s *supervisor) wait(done <-chan struct{}, until <-chan time.Time) bool {
 		}
 	}
 }
+
+func (s *supervisor) hasEnded() bool { return s.ended }
 
 // reap takes the children that have ended.
 func (s *supervisor) reap() {
@@ -96,11 +114,12 @@ func (s *supervisor) reap() {
 			continue
 		case err != nil || pid <= 0:
 			return
-		case pid == s.group.ID:
+		case s.group != nil && pid == s.group.ID:
 			s.ended, s.how = true, status
 		}
 		for _, l := range s.loggers {
 			if l.pid == pid {
+				l.pid = 0
 				s.startLogger(l)
 			}
 		}
@@ -110,63 +129,86 @@ func (s *supervisor) reap() {
 // startLogger starts a logger that has died again, unless it did so just now:
 // then a second later.
 func (s *supervisor) startLogger(l *logger) {
-	if pause := time.Second - time.Since(l.began); pause > 0 {
-		time.AfterFunc(pause, func() { s.relog <- l })
-	} else if err := l.start(s.command); err != nil {
-		s.say("%v", err)
-		time.AfterFunc(time.Second, func() { s.relog <- l })
+	if l.pid != 0 || l.pipe[0] < 0 {
+		return
 	}
+	if time.Since(l.began) >= time.Second {
+		err := l.start(s.command)
+		if err == nil {
+			return
+		}
+		s.say("%v", err)
+	}
+	time.AfterFunc(time.Second, func() { s.relog <- l })
 }
 
-// end ends what there is of the group, and goes on reaping meanwhile.
+// end ends what there is of the group. Unlike Group.End it needs no thread and
+// no process table: sooner or later each member is the supervisor's to reap.
 func (s *supervisor) end(steps []posix.Step) bool {
-	return s.during(func() { s.group.End(steps...) })
+	for _, step := range steps {
+		if s.group == nil || s.group.Signal(step.Signal) == unix.ESRCH {
+			break
+		}
+		s.group.Signal(unix.SIGCONT) // a stopped member acts on nothing but KILL
+		if !s.wait(s.group.Empty, time.After(step.Wait)) {
+			return false
+		}
+		if s.gone() {
+			break
+		}
+	}
+	return true
 }
 
 // drain waits until the group is empty.
-func (s *supervisor) drain() bool {
-	return s.during(func() {
-		w := s.group.Watch()
-		for !w.Gone && w.Err == nil {
-			posix.Await(time.Now().Add(time.Hour), w)
+func (s *supervisor) drain() {
+	for limit := time.Second; ; limit = time.Minute {
+		if !s.wait(s.group.Empty, time.After(limit)) || s.gone() {
+			return
 		}
-	})
+	}
 }
 
-func (s *supervisor) during(work func()) bool {
-	done := make(chan struct{})
-	go func() {
-		work()
-		close(done)
-	}()
-	return s.wait(done, nil)
+// gone tells whether the group is empty but for zombies: the parent of a
+// member may have left the group, and reap late or never.
+func (s *supervisor) gone() bool {
+	if s.group.Empty() {
+		return true
+	}
+	w := s.group.Watch()
+	defer w.Close()
+	posix.Await(time.Now(), w)
+	return w.Gone
 }
 
 // judge says how the command ended, and tells whether to start it again. If
 // so, the record lock is held until it runs; if not, its group is empty.
 func (s *supervisor) judge() bool {
 	ran := time.Since(s.began)
-	text := fmt.Sprintf("pid %d ended: %s after %.1f s", s.group.ID, manner(s.how), ran.Seconds())
-	if !s.respawn || s.how.Exited() && s.how.ExitStatus() == 0 {
+	text := fmt.Sprintf("%s: pid %d ended: %s after %.1f s", posix.Escape(s.config.command[0]), s.group.ID, manner(s.how), ran.Seconds())
+	switch {
+	case !s.respawn || s.how.Exited() && s.how.ExitStatus() == 0:
 		s.say("%s", text)
-		s.drain()
-		return false
+	case s.pidfile != nil && s.pidfile.Operate(unix.F_WRLCK) != nil:
+		s.say("%s; not starting it again, as it is being stopped", text)
+	case s.pidfile != nil && !s.pidfile.Current():
+		// Whoever starts it by that name again must not meet this one.
+		s.say("%s; not starting it again, as the pidfile is gone", text)
+	default:
+		if ran >= longRun {
+			s.failures = 0
+		}
+		return s.failed(text)
 	}
-	if s.pidfile != nil && s.pidfile.Operate(unix.F_WRLCK) != nil {
-		s.say("%s; not started again, as it is being stopped", text)
-		s.drain()
-		return false
-	}
-	if ran >= longRun {
-		s.failures = 0
-	}
-	s.failures++
-	return s.next(text)
+	s.drain()
+	return false
 }
 
-// next tells whether there is to be another start after so many failures.
-func (s *supervisor) next(text string) bool {
-	switch pause := s.pause(); {
+// failed counts a failure, says it, and tells whether there is to be another
+// start. If not, nothing is left.
+func (s *supervisor) failed(text string) bool {
+	s.failures++
+	switch pause := pauseAfter(s.failures); {
 	case s.limit > 0 && s.failures >= s.limit:
 		s.say("%s; giving up", text)
 		s.end(rest)
@@ -179,13 +221,13 @@ func (s *supervisor) next(text string) bool {
 	return true
 }
 
-// pause is how long to wait before the next start: not at all after the first
-// failure, then 1, 2, 4 ... seconds.
-func (s *supervisor) pause() time.Duration {
-	if s.failures < 2 {
+// pauseAfter is how long to wait after so many failures in a row: not at all
+// after the first, then 1, 2, 4 ... seconds.
+func pauseAfter(failures int) time.Duration {
+	if failures < 2 {
 		return 0
 	}
-	return min(time.Second<<min(s.failures-2, 10), longestPause)
+	return min(time.Second<<min(failures-2, 10), longestPause)
 }
 
 // restart ends what is left of the group and starts the command again, until
@@ -194,26 +236,70 @@ func (s *supervisor) restart() bool {
 	if !s.end(rest) {
 		return false
 	}
-	for {
-		if pause := s.pause(); pause > 0 && !s.wait(nil, time.After(pause)) {
+	s.group.Leader.Close()
+	for s.group = nil; ; {
+		if pause := pauseAfter(s.failures); pause > 0 && !s.wait(nil, time.After(pause)) {
 			return false
 		}
-		s.group.Leader.Close()
+		if s.stdin != "" {
+			unix.Seek(0, 0, 0) // a file, from its beginning
+		}
+		if s.pidfile != nil {
+			s.pidfile.Void()
+		}
 		group, err := s.launch()
 		if err == nil {
 			s.group, s.began, s.ended = group, time.Now(), false
 			return true
 		}
-		s.failures++
-		if !s.next(err.Error()) {
+		if !s.failed(err.Error()) {
 			return false
 		}
 	}
 }
 
-// say writes a line to the daemon's standard error.
+// finish lets the loggers read all there is, and removes the pidfile.
+func (s *supervisor) finish() {
+	s.group = nil
+	close(s.lines)
+	s.lines = nil
+	for _, l := range s.loggers {
+		l.last(s.command)
+	}
+	select {
+	case <-s.said:
+	case <-time.After(lastWords):
+	}
+	for fd := range s.command.Files {
+		unix.Close(fd)
+	}
+	s.wait(s.loggersEnded, time.After(lastWords))
+	s.removePidfile()
+}
+
+func (s *supervisor) loggersEnded() bool {
+	for _, l := range s.loggers {
+		if l.pid != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// say writes a line to the daemon's standard error. Not itself: that may be a
+// pipe which is full as long as its logger is not started again.
 func (s *supervisor) say(format string, args ...any) {
-	fmt.Fprintf(s.messages, "daemonize: %s: %s\n", posix.Escape(s.config.command[0]), fmt.Sprintf(format, args...))
+	select {
+	case s.lines <- fmt.Sprintf("daemonize: "+format+"\n", args...):
+	default: // nobody reads for long
+	}
+}
+
+func (s *supervisor) speak() {
+	for line := range s.lines {
+		io.WriteString(s.messages, line)
+	}
+	close(s.said)
 }
 
 // adopt makes the command's streams the supervisor's own, so that nobody waits

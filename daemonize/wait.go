@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -26,12 +27,10 @@ func (i interruption) Error() string { return "interrupted: " + i.String() }
 // of the command's group is left.
 func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 	began := time.Now()
-	ended := make(chan bool)
-	go func() {
-		for !group.Leader.Wait(time.Hour) {
-		}
-		close(ended)
-	}()
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	defer signal.Stop(children)
+	children <- unix.SIGCHLD // one may have come before
 	var messages chan string
 	limit := j.wait
 	if j.notify != nil {
@@ -47,11 +46,14 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 	name := posix.Escape(j.config.command[0])
 	for {
 		select {
-		case <-ended:
+		case <-children:
+			if !group.Leader.Exited() {
+				continue
+			}
 			if j.notify == nil {
 				return j.tooEarly(group, began)
 			}
-			ended = nil
+			children = nil
 			j.notify.end() // what it has said before counts
 		case sig := <-interrupted:
 			group.End(ending...)
@@ -72,7 +74,7 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 			}
 		case <-timer:
 			if group.Leader.Exited() {
-				continue // ended says so in a moment
+				continue // SIGCHLD says so in a moment
 			}
 			if j.notify == nil {
 				return nil

@@ -108,11 +108,37 @@ func (k *killer) end(targets []*target) {
 	for _, t := range left {
 		t.err = t.survived(errStillAlive)
 	}
+	k.lookAgain(targets)
 	for _, t := range targets {
 		if t.same != nil {
 			if t.err = t.same.err; t.err == nil {
 				k.remove(t)
 			}
+		}
+	}
+}
+
+// lookAgain is for the pidfiles of supervisors that are gone by now: one may
+// have started its command after all, or left something of the last run.
+func (k *killer) lookAgain(targets []*target) {
+	var more []*target
+	for _, t := range targets {
+		if !t.between || t.err != nil || !t.file.Current() {
+			continue
+		}
+		t.between = false
+		if t.prey, t.err = k.examine(t, true); t.err == nil {
+			t.err = k.check(t)
+		}
+		more = append(more, t)
+	}
+	if len(more) == 0 {
+		return
+	}
+	k.end(more)
+	for _, t := range more {
+		if errors.Is(t.err, errNotRunning) || t.err == errAgain { // a newcomer's
+			t.err = nil
 		}
 	}
 }
@@ -182,6 +208,9 @@ func (k *killer) gone(t *target) {
 		return
 	}
 	k.say(t, "%s is gone after %.1f s", t.prey.name, time.Since(t.began).Seconds())
+	if t.between {
+		return
+	}
 	k.remove(t)
 	if !k.quiet {
 		k.reportEscaped(t)

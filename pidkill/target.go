@@ -20,7 +20,8 @@ type target struct {
 	err  error          // why not, or what went wrong later
 	same *target        // an earlier operand with the same prey
 
-	supervisor *posix.Handle // the parent that holds the lock too, if it stays
+	supervisor *posix.Handle // the session's leader, if it holds the lock too
+	between    bool          // the prey is a supervisor between two runs
 	watch      *posix.Watch  // while it is being ended
 	began      time.Time
 	escaped    []escapee
@@ -189,7 +190,7 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 	}
 	pid, err := f.PID()
 	switch {
-	case err == posix.ErrEmpty:
+	case err == posix.ErrEmpty, f.IsVoid() && f.Operator(unix.F_RDLCK) == 0:
 		return k.nameless(t, settled)
 	case err != nil && f.Operator(unix.F_RDLCK) != 0:
 		return nil, errAgain // blank, while a start makes sure of space
@@ -197,8 +198,11 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 		return nil, err
 	}
 	p, err := k.identify(t, pid)
-	if err == nil && k.stops() && k.scope != theProcess && p.root.Parent > 1 && f.HeldBy(p.root.Parent) {
-		t.supervisor, _ = posix.Pin(p.root.Parent)
+	if err == nil && k.stops() && k.scope != theProcess {
+		sid, err := unix.Getsid(p.root.PID)
+		if err == nil && sid > 1 && sid != p.root.PID && f.HeldBy(sid) && f.WrittenBy(sid) {
+			t.supervisor, _ = posix.Pin(sid)
+		}
 	}
 	return p, err
 }
@@ -222,17 +226,19 @@ func (k *killer) starting(t *target, settled bool) (*prey, error) {
 		h.Close()
 		return nil, errAgain
 	}
+	t.between = true
 	return alone("supervisor", h), nil
 }
 
-// nameless deals with an empty pidfile.
+// nameless deals with a pidfile that is empty, or whose PID a supervisor was
+// about to replace.
 func (k *killer) nameless(t *target, settled bool) (*prey, error) {
 	f := t.file
 	if f.Operator(unix.F_RDLCK) != 0 || !settled {
 		return nil, errAgain
 	}
 	switch err := f.TryLock(); {
-	case err == nil && k.force:
+	case err == nil && (k.force || f.IsVoid()):
 		return nil, errNotRunning // and it is removed
 	case err == nil:
 		f.Unlock()

@@ -294,6 +294,16 @@ func (f *Pidfile) Write(pid int) error {
 	return unix.Ftruncate(f.file, int64(len(line)))
 }
 
+// Void says, by a time of 0, that the PID in the file is not true any more, and
+// that the next one is about to be written. Were the supervisor killed before
+// that, the time would still tell that whoever holds the lock is the daemon.
+func (f *Pidfile) Void() {
+	unix.Futimes(f.file, make([]unix.Timeval, 2))
+}
+
+// IsVoid tells whether the file, as last read, is between two PIDs.
+func (f *Pidfile) IsVoid() bool { return f.Written.Unix() == 0 }
+
 // Unlink removes the file if the path still names it. It returns ErrMoved if
 // not. The caller holds a lock that keeps newcomers away.
 func (f *Pidfile) Unlink() error {

@@ -188,9 +188,10 @@ func openFiles() ([]int, error) {
 
 // Detach runs the program path again in a new session, which the copy leads,
 // with the caller's standard streams and every descriptor that it inherited.
+// One processor is plenty for it, and Go spends memory on each.
 func Detach(path string, argv []string) (pid int, err error) {
 	return syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Env:   os.Environ(),
+		Env:   append([]string{"GOMAXPROCS=1"}, os.Environ()...), // the first one counts
 		Files: []uintptr{0, 1, 2},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

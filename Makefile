@@ -16,14 +16,16 @@ PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
 BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
-SCRIPTS  = .ci/run tests/need tests/run tests/demo packaging/build packaging/test
+SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
+	packaging/build packaging/test
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
 # which fails in a checkout that belongs to somebody else.
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test lint install uninstall packages packages-test clean help
+.PHONY: build demo test race contexts fuzz cover lint install uninstall \
+	packages packages-test clean help
 
 ## build: the three programs, static, in bin/ (the default)
 build:
@@ -38,6 +40,26 @@ test: build
 	$(GO) test ./...
 	tests/run
 
+## race: go test with the race detector, which needs a C compiler
+race:
+	@tests/need cc:gcc /usr/include/stdio.h:libc6-dev
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+## contexts: start daemons from sshd, cron, inetd, at, su, tmux and shells
+contexts: build
+	@RUNLEVEL=1 tests/need sshd:openssh-server ssh:openssh-client cron \
+		inetd:openbsd-inetd at busybox zsh fish tmux unshare:util-linux
+	tests/run tests/contexts/contexts.bats
+
+## fuzz: every fuzz target for SECONDS (30)
+SECONDS = 30
+fuzz:
+	tests/fuzz $(SECONDS)
+
+## cover: how much of the programs go test and bats run
+cover:
+	tests/cover
+
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:
 	@tests/need shellcheck mandoc
@@ -45,7 +67,7 @@ lint:
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/bats/*.bats completions/*.bash
+	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/*/*.bats completions/*.bash
 	mandoc -T lint -W warning $(MANUALS) </dev/null
 
 ## install: programs, manuals and completions below PREFIX (/usr/local); DESTDIR for packages

@@ -168,6 +168,7 @@ teardown() {
         command -v "${shell%% *}" >/dev/null || continue
         found=$((found + 1))
         # A job of its own, so that daemonize leads a process group.
+        # shellcheck disable=SC2086 # a list of words
         HOME=$T "$PYTHON" - $shell <<-END
 		import os, pty, select, sys, time
 		pid, fd = pty.fork()

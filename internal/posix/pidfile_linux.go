@@ -73,6 +73,9 @@ func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, 
 	}
 	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
 	if err := f.open(flags, trust); err != nil {
+		if flags&unix.O_EXCL != 0 && f.file >= 0 {
+			f.Discard()
+		}
 		f.Close()
 		return nil, err
 	}
@@ -320,7 +323,7 @@ func (f *Pidfile) Discard() {
 	if fd < 0 {
 		fd = f.file
 	}
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(fd, &f.stat) == nil {
 		f.Unlink()
 	}
 }

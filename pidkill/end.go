@@ -227,15 +227,22 @@ func (k *killer) remove(t *target) {
 	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
 	t.locked = f.TryLock() == posix.ErrLocked
 	before := string(f.Content)
-	if err := f.Read(); err != nil || string(f.Content) != before || !f.Current() || t.locked && starting(f) {
+	err := f.Read()
+	switch {
+	case err != nil:
+	case string(f.Content) != before || t.locked && starting(f):
+		err = posix.ErrMoved
+	default:
+		err = f.Unlink()
+	}
+	switch err {
+	case nil:
+		k.say(t, "removed")
+	case posix.ErrMoved:
 		k.say(t, "not removed: it is another one by now")
-		return
-	}
-	if err := f.Unlink(); err != nil && err != posix.ErrMoved {
+	default:
 		t.err = fmt.Errorf("cannot remove the pidfile: %w", err)
-		return
 	}
-	k.say(t, "removed")
 }
 
 // starting tells whether a start has the lock, and not an escapee.

@@ -222,9 +222,17 @@ func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
 // Current tells whether the path still names this file.
 func (f *Pidfile) Current() bool {
+	return f.current() == nil
+}
+
+// current is ErrMoved if the path names another file, or none.
+func (f *Pidfile) current() error {
 	var st unix.Stat_t
 	err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && f.is(&st)
+	if err == unix.ENOENT || err == nil && !f.is(&st) {
+		return ErrMoved
+	}
+	return err
 }
 
 // Read reads the content and the time it was written.
@@ -310,8 +318,8 @@ func (f *Pidfile) IsVoid() bool { return f.Written.Unix() == 0 }
 // Unlink removes the file if the path still names it. It returns ErrMoved if
 // not. The caller holds a lock that keeps newcomers away.
 func (f *Pidfile) Unlink() error {
-	if !f.Current() {
-		return ErrMoved
+	if err := f.current(); err != nil {
+		return err
 	}
 	return unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
 }

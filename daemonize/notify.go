@@ -16,7 +16,8 @@ type notifySocket struct {
 	uid  uint32 // whose messages count
 }
 
-// listen makes the socket in a directory that only the user can reach.
+// listen makes the socket in a directory that only the user can reach. What it
+// returns is to be closed also when it failed half-way.
 func listen(user *posix.Identity) (s *notifySocket, err error) {
 	uid, gid, base := unix.Geteuid(), unix.Getegid(), os.TempDir()
 	if uid == 0 {
@@ -33,29 +34,24 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 		return nil, err
 	}
 	s = &notifySocket{fd: -1, dir: dir, path: dir + "/notify", uid: uint32(uid)}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err = unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err = unix.Chmod(s.path, 0o600); err != nil {
-		return nil, err
+		return s, err
 	}
 	if user != nil {
 		if err = unix.Chown(s.path, uid, gid); err != nil {
-			return nil, err
+			return s, err
 		}
 		if err = unix.Chown(s.dir, uid, gid); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,12 @@ func setName(name string) {
 
 // tell lets the original return with status.
 func (r result) tell(status int) {
-	posix.FD(r).Write([]byte{byte(status)})
+	for range 100 { // the kernel may have no page for the pipe just now
+		if _, err := posix.FD(r).Write([]byte{byte(status)}); err == nil || err == unix.EPIPE {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	unix.Close(int(r))
 }
 
@@ -71,7 +77,9 @@ func (c *config) detach() (status int, err error) {
 			signal.Notify(interrupted, sig)
 		}
 	}
-	unix.FcntlInt(uintptr(pipe[1]), unix.F_SETFD, 0)
+	if _, err := unix.FcntlInt(uintptr(pipe[1]), unix.F_SETFD, 0); err != nil {
+		return 0, fmt.Errorf("pipe: %w", err)
+	}
 	name := copyName + strconv.Itoa(pipe[1])
 	if procs, set := os.LookupEnv("GOMAXPROCS"); set {
 		name += "=" + procs

@@ -39,7 +39,9 @@ func (c *Command) Spawn() (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(above)
+	if above >= 0 {
+		defer unix.Close(above)
+	}
 	attr := &syscall.ProcAttr{
 		Env:   c.Env,
 		Files: files,

@@ -24,7 +24,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover faults faults-all lint install uninstall \
 	packages packages-test clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -59,6 +59,18 @@ fuzz:
 ## cover: how much of the programs go test and bats run
 cover:
 	tests/cover
+
+# Programs of their own: as root, each in a PID namespace, where nothing of
+# the machine's can be hit and nothing stays behind.
+TESTBIN = -bin '$(abspath $(BUILD))'
+
+## faults: a sample of system calls fails, and of moments brings KILL or STOP
+faults: build
+	$(GO) run ./tests/faults $(TESTBIN)
+
+## faults-all: every call fails with every errno, KILL and STOP at every moment
+faults-all: build
+	$(GO) run ./tests/faults $(TESTBIN) -all
 
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:

@@ -1,0 +1,142 @@
+// Package box gives a test program a PID namespace of its own, whose init it
+// is: every orphan comes to it, nobody outside can be hit, and when it ends,
+// in whatever way, nothing of it is left.
+package box
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+)
+
+// mark is in the environment of a program that runs in a box.
+const mark = "PROCGROUP_BOX"
+
+// Dir is the box's own directory, only root's and gone with the box.
+const Dir = "/run/box"
+
+// Enter returns in the box, and in Dir. Outside it runs the program once more
+// in a box, and ends as that one does.
+func Enter() {
+	if os.Getenv(mark) == "" {
+		os.Exit(Run(os.Stdout, os.Args[1:]...))
+	}
+	if err := furnish(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: cannot make a box: %v\n", os.Args[0], err)
+		os.Exit(1)
+	}
+}
+
+// Inside tells whether Enter would return.
+func Inside() bool { return os.Getenv(mark) != "" }
+
+// Skip ends a program that is not run by root: successfully, for the rest of
+// the suite to go on.
+func Skip() {
+	if os.Geteuid() != 0 {
+		fmt.Println("skipped: a PID namespace needs root")
+		os.Exit(0)
+	}
+}
+
+// Run runs the program once more, in a box and with these arguments, and
+// returns its status. With the caller's end the box ends too.
+func Run(stdout io.Writer, args ...string) (status int) {
+	runtime.LockOSThread() // Pdeathsig is that of the thread
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), mark+"=1")
+	cmd.Stdout, cmd.Stderr = stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		Setsid:     true,
+		Pdeathsig:  unix.SIGKILL,
+	}
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: box: %v\n", os.Args[0], err)
+		return 1
+	}
+	return 0
+}
+
+func furnish() error {
+	os.Unsetenv(mark)
+	if unix.Getpid() != 1 {
+		return errors.New("not the init of a PID namespace")
+	}
+	// So that what is mounted here is not seen outside.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("/: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	// With it go the sockets of daemonize -n, too.
+	if err := unix.Mount("box", "/run", "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("/run: %w", err)
+	}
+	unix.Umask(0o022)
+	if err := os.Mkdir(Dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chdir(Dir)
+}
+
+// Alive lists the processes in the box that live, but for its init and those
+// of except.
+func Alive(except ...int) []posix.Process {
+	pids, _ := posix.PIDs()
+	rows, _, _ := posix.Table(pids, posix.Args, func(p *posix.Process) bool {
+		return p.PID != 1 && !p.Zombie() && !slices.Contains(except, p.PID)
+	})
+	return rows
+}
+
+// Nothing waits a moment for the box to be empty, but for except. It returns
+// who is there all the same.
+func Nothing(except ...int) (left []posix.Process) {
+	for i := 0; i < 50; i++ {
+		if left = Alive(except...); len(left) == 0 {
+			return nil
+		}
+		time.Sleep(time.Duration(i) * time.Millisecond / 5)
+	}
+	return left
+}
+
+// KillAll ends everything in the box but its init and except.
+func KillAll(except ...int) {
+	for left := Alive(except...); len(left) > 0; left = Alive(except...) {
+		for _, p := range left {
+			unix.Kill(p.PID, unix.SIGKILL)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Names lists processes for a message.
+func Names(rows []posix.Process) string {
+	var names []string
+	for _, p := range rows {
+		args := strings.ReplaceAll(strings.TrimRight(p.Args, "\x00"), "\x00", " ")
+		names = append(names, fmt.Sprintf("%d %c ppid %d pgid %d sid %d (%s) %.60s",
+			p.PID, p.State, p.PPID, p.PGID, p.SID, p.Comm, args))
+	}
+	return strings.Join(names, "; ")
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"procgroup/internal/posix"
+	"procgroup/tests/box"
+)
+
+// fault is what happens at one stop of a run.
+type fault struct {
+	kind  kind
+	errno unix.Errno // of kind fail
+	at    int        // the number of the call, from 1; all threads count
+	after bool       // of kind kill: when the call is through
+}
+
+type kind byte
+
+const (
+	nothing kind = iota
+	fail         // the call fails
+	kill         // its process is killed
+	stop         // its process is stopped for a moment
+)
+
+func (f fault) String() string {
+	switch f.kind {
+	case kill:
+		if f.after {
+			return fmt.Sprintf("KILL@%d+", f.at)
+		}
+		return fmt.Sprintf("KILL@%d", f.at)
+	case stop:
+		return fmt.Sprintf("STOP@%d", f.at)
+	}
+	return fmt.Sprintf("%s@%d", unix.ErrnoName(f.errno), f.at)
+}
+
+// hit is the system call at which the fault was.
+type hit struct {
+	done    bool
+	nr      uint64
+	args    [6]uint64
+	stack   []string
+	in      int  // the process
+	runtime bool // the runtime's own call
+	exempt  bool // one that cannot fail, and so did not
+}
+
+// outcome is what a run came to.
+type outcome struct {
+	pid    int
+	status unix.WaitStatus
+	stderr string
+	hit    hit
+	hung   bool
+}
+
+// thread is a thread that is traced.
+type thread struct {
+	process int
+	result  int  // to set at the exit of its call
+	pending bool // there is one
+	kill    bool // when its call is through
+}
+
+// tracer runs one program with faults. All of it is for one system thread.
+type tracer struct {
+	program string
+	symbols *symbols
+	spare   int    // not to be killed where a run hangs
+	profile []bool // with fault nothing: which calls are the runtime's, or cannot fail
+}
+
+// deadline is for a whole run. Nothing takes a second by itself.
+const deadline = 10 * time.Second
+
+const traceOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
+	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
+
+func ptrace(request, tid int, address, data uintptr) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// spawn starts a program, traced and stopped at its first instruction.
+func spawn(program string, argv []string, lead, traced bool) (pid int, err error) {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	errs, err := os.Create(errorFile)
+	if err != nil {
+		return 0, err
+	}
+	defer errs.Close()
+	return syscall.ForkExec(program, argv, &syscall.ProcAttr{
+		Env:   environment,
+		Files: []uintptr{null.Fd(), null.Fd(), errs.Fd()},
+		Sys:   &syscall.SysProcAttr{Ptrace: traced, Setpgid: lead},
+	})
+}
+
+var environment = []string{"PATH=/usr/bin:/bin", "HOME=/root", "LC_ALL=C"}
+
+const errorFile = "stderr"
+
+// run runs the program with one fault, until nothing of it is traced any more:
+// its own processes have ended, and the command it started was let go.
+func (t *tracer) run(argv []string, lead bool, f fault) (o outcome, err error) {
+	if o.pid, err = spawn(t.program, argv, lead, true); err != nil {
+		return o, err
+	}
+	if err := seize(o.pid); err != nil {
+		unix.Kill(o.pid, unix.SIGKILL)
+		return o, fmt.Errorf("cannot trace: %w", err)
+	}
+	var hung atomic.Bool
+	expired := time.AfterFunc(deadline, func() {
+		hung.Store(true)
+		for _, p := range box.Alive(t.spare) {
+			unix.Kill(p.PID, unix.SIGKILL)
+		}
+	})
+	defer expired.Stop()
+	threads := map[int]*thread{o.pid: {process: o.pid}}
+	count := 0
+	t.profile = nil
+	for len(threads) > 0 || f.kind == kill && t.unseen() {
+		var status unix.WaitStatus
+		tid, err := unix.Wait4(-1, &status, unix.WALL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return o, fmt.Errorf("wait: %w", err)
+		}
+		if !status.Stopped() {
+			if delete(threads, tid); tid == o.pid {
+				o.status = status
+			}
+			continue
+		}
+		th := threads[tid]
+		if th == nil {
+			th = &thread{process: process(tid)}
+			threads[tid] = th
+		}
+		request, signal := unix.PTRACE_SYSCALL, 0
+		switch event := int(status) >> 16; {
+		case event == unix.PTRACE_EVENT_STOP && status.StopSignal() != unix.SIGTRAP:
+			request = unix.PTRACE_LISTEN // a real stop: until SIGCONT
+		case event == unix.PTRACE_EVENT_EXEC:
+			if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", tid)); exe != t.program {
+				request = unix.PTRACE_DETACH
+				delete(threads, tid)
+			}
+		case event != 0: // the news of a clone, or its first stop
+		case status.StopSignal() == unix.SIGTRAP|0x80:
+			t.call(tid, th, f, &count, &o.hit)
+		default:
+			signal = int(status.StopSignal())
+		}
+		ptrace(request, tid, 0, uintptr(signal)) // ESRCH: it was killed
+	}
+	text, _ := os.ReadFile(errorFile)
+	o.stderr, o.hung = string(text), hung.Load()
+	return o, nil
+}
+
+// seize makes a child that is stopped by PTRACE_TRACEME one that was seized:
+// only then a SIGSTOP to it can be watched.
+func seize(pid int) error {
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		return err
+	}
+	if err := ptrace(unix.PTRACE_DETACH, pid, 0, uintptr(unix.SIGSTOP)); err != nil {
+		return err
+	}
+	if _, err := unix.Wait4(pid, &status, unix.WUNTRACED, nil); err != nil {
+		return err
+	}
+	if err := ptrace(unix.PTRACE_SEIZE, pid, 0, traceOptions); err != nil {
+		return err
+	}
+	return unix.Kill(pid, unix.SIGCONT)
+}
+
+// process is the one that a thread belongs to.
+func process(tid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	_, rest, _ := strings.Cut(string(text), "\nTgid:")
+	tgid := tid
+	fmt.Sscan(rest, &tgid)
+	return tgid
+}
+
+// syscallInfo is struct ptrace_syscall_info, ptrace(2).
+type syscallInfo struct {
+	op   uint8
+	_    [3]uint8
+	arch uint32
+	ip   uint64
+	sp   uint64
+	nr   uint64 // at an entry
+	args [6]uint64
+	_    [4]uint64
+}
+
+const atEntry = 1
+
+// call acts at the entry or exit of a system call.
+func (t *tracer) call(tid int, th *thread, f fault, count *int, h *hit) {
+	var info syscallInfo
+	if ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info))) != nil {
+		return
+	}
+	if info.op != atEntry {
+		if th.pending {
+			setResult(tid, th.result)
+			th.pending = false
+		}
+		if th.kill {
+			unix.Kill(th.process, unix.SIGKILL)
+		}
+		return
+	}
+	*count++
+	if f.kind == nothing {
+		t.profile = append(t.profile, cannotFail[info.nr] || runtimes(t.symbols.stack(tid, info.ip, info.sp)))
+	}
+	if *count != f.at {
+		return
+	}
+	h.done, h.in = true, th.process
+	h.nr, h.args = info.nr, info.args
+	h.stack = t.symbols.stack(tid, info.ip, info.sp)
+	h.runtime = runtimes(h.stack)
+	switch f.kind {
+	case kill:
+		if th.kill = f.after; !f.after {
+			unix.Kill(th.process, unix.SIGKILL)
+		}
+	case stop:
+		if h.nr == unix.SYS_EXECVE {
+			break // it would stop the command, which then is an orphan: SIGHUP
+		}
+		unix.Kill(th.process, unix.SIGSTOP)
+		pid := th.process
+		time.AfterFunc(2*time.Millisecond, func() { unix.Kill(pid, unix.SIGCONT) })
+	case fail:
+		if h.exempt = cannotFail[h.nr] || h.impossible(f.errno); h.exempt {
+			break
+		}
+		if h.nr != unix.SYS_CLOSE { // which closes, whatever it says
+			skipCall(tid)
+		}
+		th.result, th.pending = -int(f.errno), true
+	}
+}
+
+// unseen tells whether a process is traced that has not reported yet: its
+// parent was killed while it made it.
+func (t *tracer) unseen() bool {
+	for _, p := range box.Alive(t.spare) {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+		if strings.Contains(string(text), "\nTracerPid:\t1\n") {
+			return true
+		}
+	}
+	return false
+}
+
+// cannotFail are the calls that have no errors in their manual pages, or do
+// not return. rt_sigaction(2) refuses only KILL and STOP; Go's runtime sets
+// hundreds of handlers with it.
+var cannotFail = map[uint64]bool{
+	unix.SYS_EXIT: true, unix.SYS_EXIT_GROUP: true, unix.SYS_RT_SIGRETURN: true, unix.SYS_RESTART_SYSCALL: true,
+	unix.SYS_GETPID: true, unix.SYS_GETPPID: true, unix.SYS_GETTID: true, unix.SYS_UMASK: true,
+	unix.SYS_GETUID: true, unix.SYS_GETEUID: true, unix.SYS_GETGID: true, unix.SYS_GETEGID: true,
+	unix.SYS_SCHED_YIELD: true, unix.SYS_RT_SIGACTION: true,
+}
+
+// impossible are errors that a call cannot have, and some that are no errors
+// but an answer.
+func (h *hit) impossible(errno unix.Errno) bool {
+	switch h.nr {
+	case unix.SYS_READ:
+		// A pipe has none but EINTR, and the standard library trusts in
+		// that where it waits for execve(2).
+		if file, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", h.in, h.args[0])); strings.HasPrefix(file, "pipe:") {
+			return errno != unix.EINTR
+		}
+		fallthrough
+	case unix.SYS_OPENAT, unix.SYS_NEWFSTATAT:
+		// In /proc: a process that is hidden from the caller.
+		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).row")
+	case unix.SYS_GETSID, unix.SYS_GETPGID:
+		return true // but ESRCH; a security module could deny it
+	case unix.SYS_FLOCK, unix.SYS_FCNTL:
+		return errno == unix.EAGAIN // somebody else's lock
+	case unix.SYS_SHUTDOWN:
+		return true // of a socket that is one
+	}
+	return false
+}
+
+// plain runs a program without faults, and returns its status.
+func plain(program string, args ...string) (status int, stderr string) {
+	argv := append([]string{program[strings.LastIndexByte(program, '/')+1:]}, args...)
+	pid, err := spawn(program, argv, false, false)
+	if err != nil {
+		return -1, err.Error()
+	}
+	hung := time.AfterFunc(deadline, func() { unix.Kill(pid, unix.SIGKILL) })
+	defer hung.Stop()
+	how, err := posix.Reap(pid)
+	for { // what came to init
+		var ws unix.WaitStatus
+		if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); err != nil || pid <= 0 {
+			break
+		}
+	}
+	text, _ := os.ReadFile(errorFile)
+	switch {
+	case err != nil:
+		return -1, err.Error()
+	case !how.Exited():
+		return -1, fmt.Sprintf("killed by %v (it hung?): %s", how.Signal(), text)
+	}
+	return how.ExitStatus(), string(text)
+}

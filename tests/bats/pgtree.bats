@@ -1,0 +1,440 @@
+#!/usr/bin/env bats
+# pgtree on real processes; go test has made-up tables.
+
+load helper
+
+setup() {
+    test_setup
+    need_python
+}
+
+# Most tests leave processes of pgtree.py; they are ended here by number.
+teardown() {
+    end_all
+    test_teardown
+}
+
+# have WHAT: starts pgtree.py and waits until its processes are there. Sets the
+# array pids.
+have() {
+    rm -f pids
+    "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" "$1" &
+    eventually 20 test -e pids
+    read -ra pids <pids
+}
+
+# idle [COMMAND...]: sleep(1), run by the command. Sets pid.
+idle() {
+    "${@:-sleep}" 600 3>&- &
+    pid=$!
+    eventually 10 asleep
+}
+
+# No longer the shell that was forked for it.
+asleep() { [[ ! /proc/$pid/exe -ef /proc/$$/exe && ! /proc/$pid/exe -ef /usr/bin/setsid ]]; }
+
+is() { [[ $output == "$1" ]] || fail "$output"; }
+has() { [[ $output == *"$1"* ]] || fail "no $1 in: $output"; }
+lacks() { [[ $output != *"$1"* ]] || fail "$1 in: $output"; }
+
+squeeze() { sed -E 's/^ +//; s/ +/ /g' <<<"$output"; }
+
+# quiet STATUS COMMAND...: that status, and nothing on standard error.
+quiet() {
+    local status=0
+    "${@:2}" 2>errors || status=$?
+    ((status == $1)) && [[ ! -s errors ]] || fail "status $status: $(<errors)"
+}
+
+# --- values
+
+agrees_with_ps() { LC_ALL=C.UTF-8 "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" compare >differences; }
+
+@test "every process of the machine has the values that ps prints" {
+    have threads
+    have zombie-leader
+    idle nice -n 5 sleep
+    idle
+    kill -STOP "$pid"
+    eventually 20 agrees_with_ps || fail "$(<differences)"
+}
+
+@test "the owner of a process that is not dumpable is not root" {
+    need_root
+    chmod a+w .
+    as_user "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" secret &
+    eventually 20 test -e pids
+    run -0 pgtree -no user,uid "$(<pids)"
+    is "$TEST_USER $(id -u "$TEST_USER")"
+}
+
+# --- what is there
+
+@test "a session leader that is a zombie: its session is still one" {
+    have zombie-leader
+    run -0 pgtree -n -o pid,stat,tree "${pids[0]}"
+    is "$(printf '%s\n' "${pids[0]} Zs   [python3] <defunct>" "${pids[1]} S    $PYTHON $BATS_TEST_DIRNAME/pgtree.py zombie-leader")"
+    run -0 pgtree -s "${pids[0]}"
+    has "session ${pids[0]}, leader zombie"
+}
+
+@test "a first thread that has ended, with others alive: no zombie leader" {
+    have zombie-threads
+    eventually 10 eval '[[ $(stat_field "${pids[0]}" 3) == Z ]]'
+    run -0 pgtree -no stat "${pids[0]}"
+    [[ $output == Z*l* ]] || fail "$output"
+    run -0 pgtree -J "${pids[0]}"
+    [[ $(jq '.sessions[].groups[].leader' <<<"$output" | sort -u) != *zombie* ]]
+}
+
+@test "a leader that moved to another group is gone from its own" {
+    have moved
+    run -0 pgtree -s "${pids[1]}"
+    is "group ${pids[1]} of session ${pids[0]}, leader gone
+\`-python3(${pids[2]})"
+    run -0 pgtree -s "${pids[0]}"
+    is "session ${pids[0]}
+|-python3(${pids[0]})
+| \`-python3(${pids[1]})
+\`-group ${pids[1]}, leader gone
+  \`-python3(${pids[2]})"
+}
+
+@test "a session and a group whose leaders are gone are found by number" {
+    # The inner shell leads the session, and ends; of the group only the
+    # second member stays.
+    setsid "$BASH" -c 'set -m; { sleep 0.01; } & { sleep 600 & }; ps -o pgid= $! >group; ps -o sid= $! >session; exit' 3>&-
+    eventually 10 test -s session
+    sid=$(($(<session))) pgid=$(($(<group)))
+    eventually 10 not alive "$sid"
+    run -0 pgtree -s "$sid"
+    has "session $sid, leader gone"
+    has "sleep("
+    run -0 pgtree -s "$pgid"
+    has "group $pgid of session $sid"
+}
+
+@test "threads: after their process, with their own numbers" {
+    have threads
+    tids=$(ls "/proc/${pids[0]}/task" | sort -n | tail -n +2)
+    run -0 pgtree -nst "${pids[0]}"
+    # shellcheck disable=SC2086
+    is "server(${pids[0]})
+$(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
+    run -0 pgtree -nto pid "${pids[0]}"
+    is "$(printf '%7d\n' "${pids[0]}" $tids | awk '{ print $1 }')"
+    run -0 pgtree -Jt "${pids[0]}"
+    [[ $(jq -c '[.sessions[].processes[].threads[].tid]' <<<"$output") == "$(jq -cs . <<<"$tids")" ]]
+}
+
+@test "threads are only shown with -t" {
+    have threads
+    run -0 pgtree -ns "${pids[0]}"
+    is "server(${pids[0]})"
+}
+
+@test "a PID namespace: parents and sessions outside are 0; /proc of another one" {
+    need_root
+    need unshare
+    run -0 unshare --pid --fork --mount-proc pgtree -no pid,ppid,pgid,sid,comm
+    [[ $(squeeze) == "1 0 0 0 pgtree" ]] || fail "$output"
+    # Without a /proc of its own, the numbers there are not those of getsid(2).
+    idle setsid sleep
+    eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
+    run -0 unshare --pid --fork pgtree -s "$pid"
+    is "session $pid
+\`-sleep($pid)"
+}
+
+@test "hidden processes: said on standard error, the rest is shown" {
+    need_root
+    need unshare
+    cp "$BIN/pgtree" .
+    for mode in 1 2; do
+        run -0 --separate-stderr unshare --mount sh -c "
+            mount -t proc -o hidepid=$mode proc /proc &&
+            exec setpriv --reuid=$TEST_USER --regid=$(id -g $TEST_USER) --clear-groups ./pgtree -no comm"
+        # shellcheck disable=SC2154
+        [[ $output == pgtree && $stderr == "pgtree: /proc: the view is partial: processes are hidden (hidepid)" ]] ||
+            fail "hidepid=$mode: $output $stderr"
+    done
+}
+
+@test "processes that end while they are read are no error" {
+    have storm
+    for _ in {1..20}; do
+        quiet 0 pgtree -t >out
+        [[ -s out ]]
+    done
+}
+
+@test "a process may vanish at each single read" {
+    need strace
+    idle
+    for call in openat read newfstatat getdents64; do
+        for error in ENOENT ESRCH; do
+            run strace -f -qq -e trace=none -e inject="$call:error=$error:when=20+7" pgtree -ns
+            [[ $call == getdents64 ]] || ((status == 0)) || fail "$call $error: $status $output"
+            lacks panic
+        done
+    done
+}
+
+@test "where getsid and getpgid are denied, stat is read" {
+    need strace
+    idle setsid sleep
+    eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
+    run -0 strace -f -qq -e trace=none -e inject=getsid,getpgid:error=EPERM pgtree -ns "$pid"
+    is "sleep($pid)"
+}
+
+@test "a number is found without reading the processes that are not shown" {
+    need strace
+    idle setsid sleep
+    eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
+    strace -f -qq -e trace=openat -o trace pgtree "$pid" >out
+    [[ $(grep -Eo '"[0-9]+/[a-z]*' trace | sort) == "$(printf '"%s\n' "$pid/cmdline" "$pid/stat")" ]]
+}
+
+# --- targets
+
+@test "targets: an unknown number, numbers that no process can have" {
+    quiet 0 pgtree -n $$ >out
+    run -1 pgtree 4194304
+    is "pgtree: 4194304: no such session, group or process"
+    for number in 0 00 4194305 4294967297 18446744073709551616 +1; do
+        run -2 pgtree "$number"
+        [[ ${lines[0]} == "pgtree: $number: a process ID is from 1 to 4194304" && ${lines[1]} == usage:* ]]
+    done
+    run -2 pgtree -- -1
+    has "pgtree: -1: a process ID"
+    run -2 pgtree $$ -s
+    has "pgtree: -s: options come before the first target"
+}
+
+@test "targets: a process with its descendants, named by its session and group" {
+    "$BASH" -c 'setsid sleep 600 3>&- & sleep 600 3>&- & wait' 3>&- &
+    pid=$!
+    eventually 10 eval '[[ $(pgtree -nso pid "$pid" 2>/dev/null; pgtree -no pid "$pid" | wc -l) == 3 ]]'
+    run -0 pgtree -s "$pid"
+    [[ ${lines[0]} == "process $pid of group $(stat_field "$pid" 5), session $(stat_field "$pid" 6)"* ]]
+    [[ ${lines[1]} == "\`-bash($pid)" && ${lines[2]} == *sleep* && ${lines[3]} == *sleep* && ${#lines[@]} -eq 4 ]]
+}
+
+@test "targets: names, also those that the kernel has cut" {
+    cp /bin/sleep pgtree-test-nap
+    cp /bin/sleep pgtree-test-napper
+    idle ./pgtree-test-nap
+    nap=$pid
+    idle ./pgtree-test-napper
+    eventually 10 eval '[[ $(pgtree -no pid pgtree-test-napper) == "$pid" ]]'
+    run -0 pgtree -ns pgtree-test-nap # 15 bytes: a name, and a cut one
+    has "($nap)"
+    has "($pid)"
+    run -1 pgtree pgtree-test-na
+    is "pgtree: pgtree-test-na: no process of that name"
+}
+
+@test "targets: several, each in its place, and the status of the worst" {
+    idle
+    run -1 --separate-stderr pgtree -ns "$pid" no-such-name $$ "$pid"
+    [[ ${lines[0]} == "sleep($pid)" && ${lines[-1]} == "sleep($pid)" && $output == *"bash($$)"* ]]
+    [[ $stderr == "pgtree: no-such-name: no process of that name" ]]
+    run -0 pgtree -J "$pid" $$ "$pid"
+    [[ $(jq "[.sessions[].processes[].pid] | map(select(. == $pid)) | length" <<<"$output") == 1 ]]
+}
+
+@test "targets: a pidfile shows the session of its daemon" {
+    daemonize -p app.pid "$BASH" -c 'set -m; sleep 600 & wait'
+    pid=$(<app.pid) sid=$(stat_field "$(<app.pid)" 6)
+    eventually 10 eval '[[ $(session_members "$sid" | wc -l) == 2 ]]'
+    run -0 pgtree -s app.pid
+    [[ ${lines[0]} == "session $sid, leader gone" && ${#lines[@]} -eq 3 ]]
+    run -0 pgtree -s "$T/app.pid"
+    cp app.pid plain
+    run -0 pgtree -s ./plain
+    run -1 pgtree plain
+    is "pgtree: plain: no process of that name"
+}
+
+@test "targets: of a pidfile with a dead leader, who holds the lock is shown" {
+    daemonize -p app.pid "$BASH" -c 'sleep 600 & wait'
+    pid=$(<app.pid) sid=$(stat_field "$(<app.pid)" 6)
+    eventually 10 eval '[[ $(group_members "$pid" | wc -l) == 2 ]]'
+    kill -KILL "$pid"
+    eventually 10 not alive "$pid"
+    run -0 pgtree -s app.pid
+    has "session $sid, leader gone"
+    has "sleep("
+}
+
+@test "targets: of a pidfile, strangers and the dead match nothing" {
+    idle
+    echo "$pid" >stale.pid
+    touch -d '1 hour ago' stale.pid # older than the process
+    run -1 pgtree stale.pid
+    has "stale pidfile"
+    kill -KILL "$pid"
+    wait "$pid" || :
+    run -1 pgtree stale.pid
+    is "pgtree: stale.pid: process $pid is not running"
+    for content in '' abc 0 -1 1 '12 13' 4294967297; do
+        printf %s "$content" >bad.pid
+        run -1 pgtree bad.pid
+        [[ $output == "pgtree: bad.pid: "* ]]
+    done
+    mkfifo fifo.pid
+    run -1 pgtree fifo.pid
+    run -1 pgtree missing.pid
+    is "pgtree: missing.pid: no such file or directory"
+}
+
+# --- options
+
+@test "-u: only the processes of one user" {
+    need_root
+    idle setpriv --reuid="$TEST_USER" --clear-groups sleep
+    eventually 10 eval '[[ $(pgtree -no pid -u "$TEST_USER" "$pid" 2>/dev/null) == "$pid" ]]'
+    run -0 pgtree -no user -u "$TEST_USER"
+    [[ $(sort -u <<<"$output") == "$TEST_USER" ]]
+    # Whoever leads the session is another user's, not gone.
+    run -0 pgtree -u "$(id -u "$TEST_USER")"
+    lacks "session $(stat_field "$pid" 6), leader"
+    run -2 pgtree -u no-such-user
+    has "pgtree: no-such-user: unknown user"
+}
+
+@test "-k: kernel threads too, told by their flag" {
+    kthread=$(ps -eo pid=,ppid= | awk '$2 == 2 { print $1; exit }')
+    [[ $kthread ]] || skip "shows no kernel threads (a container)"
+    run -0 pgtree -no pid
+    [[ $'\n'${output// /}$'\n' != *$'\n'"$kthread"$'\n'* ]]
+    run -0 pgtree -kno pid
+    [[ $'\n'${output// /}$'\n' == *$'\n'"$kthread"$'\n'* ]]
+    run -0 pgtree -no pid "$kthread" # asked for
+}
+
+@test "-J: complete, by session, each process once" {
+    have moved
+    run -0 pgtree -J
+    [[ $(jq '[.sessions[].processes[].pid] | length == (unique | length)' <<<"$output") == true ]]
+    run -0 pgtree -J "${pids[0]}"
+    [[ $(jq -c '.sessions[] | [.sid, .leader, .tty, .foreground, .groups]' <<<"$output") == \
+        "[${pids[0]},\"alive\",null,null,[{\"pgid\":${pids[0]},\"leader\":\"alive\"},{\"pgid\":${pids[1]},\"leader\":\"gone\"}]]" ]]
+    [[ $(jq -c '.sessions[].processes[] | [.pid, .ppid, .pgid, .sid, .depth, .stat[:1]]' <<<"$output") == "\
+[${pids[0]},$(stat_field "${pids[0]}" 4),${pids[0]},${pids[0]},0,\"S\"]
+[${pids[1]},${pids[0]},${pids[0]},${pids[0]},1,\"S\"]
+[${pids[2]},${pids[0]},${pids[1]},${pids[0]},0,\"S\"]" ]]
+    run -1 --separate-stderr pgtree -J 4194304
+    [[ $output == '{"sessions":[]}' ]]
+}
+
+@test "-n: rows alone; -o: columns in the order asked for" {
+    have moved
+    run -0 pgtree -n -o pgid -o 'pid ppid' "${pids[0]}"
+    is "$(printf '%s %s %s\n' "${pids[0]}" "${pids[0]}" "$(stat_field "${pids[0]}" 4)" \
+        "${pids[0]}" "${pids[1]}" "${pids[0]}" "${pids[1]}" "${pids[2]}" "${pids[0]}")"
+    run -0 pgtree -o comm,pid "${pids[0]}"
+    is "COMMAND $(printf '%*s' "${#pids[0]}" PID)
+python3 ${pids[0]}
+python3 ${pids[1]}
+python3 ${pids[2]}"
+}
+
+@test "-A, -U: the last one counts, else the locale" {
+    have moved
+    ascii="\`-python3(${pids[2]})" utf8="└─python3(${pids[2]})"
+    for words in "C -s:$ascii" "C.UTF-8 -s:$utf8" "C -sU:$utf8" "C.UTF-8 -sA:$ascii" "C -sUA:$ascii" "C -sAU:$utf8"; do
+        read -r locale options <<<"${words%%:*}"
+        LC_ALL=$locale run -0 pgtree "$options" "${pids[0]}"
+        [[ $output == *"${words#*:}" ]] || fail "$words: $output"
+    done
+}
+
+@test "help and version go to standard output" {
+    run -0 --separate-stderr pgtree -h
+    [[ $output == "usage: pgtree [options] [target ...]"* && -z $stderr ]]
+    run -0 --separate-stderr pgtree --version
+    [[ $output == "pgtree (procgroup) "* && -z $stderr ]]
+}
+
+# --- output
+
+@test "hostile names: nothing that a terminal obeys gets through; JSON keeps them" {
+    have names
+    for locale in C C.UTF-8; do
+        for options in -s -t "-o comm,args,pid" -J; do
+            # shellcheck disable=SC2086
+            LC_ALL=$locale pgtree $options "${pids[0]}" >out
+            # C0 but newline, DEL, raw and encoded C1, bidi, invalid UTF-8
+            ! LC_ALL=C grep -aP '[\x00-\x09\x0b-\x1f\x7f]|(?<![\xc2-\xf4\x80-\xbf])[\x80-\xbf]|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xaa-\xae]' out
+            iconv -f UTF-8 -t UTF-8 out >/dev/null
+            [[ $locale != C ]] || ! LC_ALL=C grep -aP '[^\x00-\x7e]' out
+        done
+        LC_ALL=$locale pgtree -J "${pids[0]}" >out
+        jq -r '.sessions[].processes[] | select(.comm | contains("txt")) | .comm' out | grep -qx $'bidi\u202etxt'
+        jq -r '.sessions[].processes[] | select(.args | endswith("C1 600")) | .args' out | grep -qxF 'raw\x9bC1 600'
+    done
+}
+
+@test "a closed pipe is quiet; a full or limited output is not" {
+    for options in -n -s -J; do
+        pgtree "$options" 2>errors | head -c 1 >/dev/null
+        [[ ${PIPESTATUS[0]} -eq 0 && ! -s errors ]]
+        run -4 --separate-stderr bash -c "pgtree $options >/dev/full"
+        [[ $stderr == "pgtree: standard output: no space left on device" ]]
+        run -4 bash -c "set -o pipefail; ulimit -f 0; pgtree $options 2>&1 >file | cat"
+        is "pgtree: standard output: file too large"
+    done
+    (exec >&- 2>&-; pgtree) # nobody to tell
+    run -1 bash -c 'exec 2>&-; pgtree 4194304'
+    run -1 bash -c 'pgtree 4194304 2>/dev/full'
+}
+
+@test "no /proc: status 4" {
+    need_root
+    need unshare
+    run -4 unshare --mount sh -c 'mount -t tmpfs none /proc && exec pgtree'
+    has "pgtree: read /proc: no processes"
+}
+
+# terminal COLUMNS OPTIONS...: what pgtree shows on a terminal of that width.
+terminal() {
+    run -0 on_terminal "stty cols $1 rows 50; TERM=${TERM_IS-xterm} exec pgtree ${*:2}"
+}
+
+@test "a terminal: whole PIDs, the command cut with a mark; nothing cut in a pipe" {
+    idle "$BASH" -c 'exec -a "long$(printf %0200d 0)" sleep 600'
+    eventually 10 eval '[[ $(pgtree -no args "$pid") == long* ]]'
+    want=$(printf '%s ' "$(stat_field "$pid" 4)" "$pid" "$(stat_field "$pid" 5)" "$(stat_field "$pid" 6)")
+    for width in 40 80; do
+        terminal "$width" -nC never "$pid"
+        [[ ${#output} -eq $width && $(squeeze) == "$want"*"long0"*">" ]] || fail "$output"
+    done
+    terminal 40 -nlC never "$pid"
+    [[ $output == *"long$(printf %0200d 0)"* ]]
+    run -0 pgtree "$pid"
+    has "long$(printf %0200d 0)"
+    lacks $'\e'
+}
+
+@test "color: by terminal, NO_COLOR and TERM, unless told" {
+    idle
+    terminal 80 "$pid"
+    has $'\e[1m'
+    TERM_IS=dumb terminal 80 "$pid"
+    lacks $'\e'
+    TERM_IS='xterm NO_COLOR=1' terminal 80 "$pid"
+    lacks $'\e'
+    TERM_IS='xterm NO_COLOR=' terminal 80 "$pid"
+    has $'\e[1m'
+    terminal 80 -C never "$pid"
+    lacks $'\e'
+    run -0 pgtree -C always "$pid"
+    has $'\e[1m'
+}
+
+@test "the foreground of a terminal is told" {
+    run -0 on_terminal 'set -m; sleep 600 & pgtree -sC never $$ | cat; kill $!'
+    [[ $output == *"session "*", terminal pts/"*"sleep("* && $output == *"group "*", foreground"* ]] || fail "$output"
+}

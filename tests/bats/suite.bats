@@ -57,7 +57,7 @@ nothing_remains() {
 }
 
 survives_the_terminal() {
-    local lines member descriptor sid
+    local lines sid dirs
     # What the shell has open must not reach the service.
     shown=$(on_terminal "$1
         exec 5</etc/passwd 8>$T/other 9>&1
@@ -74,15 +74,13 @@ survives_the_terminal() {
     sid=$(stat_field "$pid" 6)
     [[ $sid -ne $pid ]]
     [[ $(session_members "$sid") == "$(group_members "$pid")" ]]
-    for member in $(group_members "$pid"); do
-        [[ $(stat_field "$member" 7) -eq 0 ]]
-        [[ $(stat_field "$member" 8) -eq -1 ]]
-        [[ $(readlink "/proc/$member/cwd") == / ]]
-        [[ $(field "$member" Umask) == 0000 ]]
-        for descriptor in "/proc/$member/fd"/*; do
-            [[ $(readlink "$descriptor") != @(/dev/pts/*|/etc/passwd|"$T/other") ]]
-        done
-    done
+    mapfile -t dirs < <(group_members "$pid" | sed 's|^|/proc/|')
+    [[ $(ps -o tty=,tpgid= -s "$sid" | squeeze | uniq) == "? -1" ]]
+    [[ $(readlink "${dirs[@]/%//cwd}" | uniq) == / ]]
+    [[ $(grep -h ^Umask: "${dirs[@]/%//status}" | uniq) == Umask:*0000 ]]
+    find "${dirs[@]/%//fd}" -type l -printf '%l\n' >open-files
+    [[ $(wc -l <open-files) -ge $((3 * ${#dirs[@]})) ]]
+    run ! grep -E "^(/dev/pts/|/etc/passwd$|$T/other$)" open-files
     [[ $(fds "$pid") =~ ^0\ 1\ 2\ (5[0-9]|6[0-3])$ ]]
     [[ $(readlink "/proc/$pid/fd/${BASH_REMATCH[1]}") == "$T/app.pid" ]]
 

@@ -201,7 +201,9 @@ func parse(args []string) (*config, error) {
 		case 't':
 			c.truncate = true
 		case 'u':
-			c.user = o.Arg
+			if c.user = o.Arg; o.Arg == "" { // a script's unset variable
+				err = errors.New("an empty user name")
+			}
 		case 'V':
 			c.version = true
 		case 'v':

@@ -21,7 +21,7 @@ type Place struct {
 type Control struct {
 	uids, gids []int
 	world      bool
-	adds       bool   // anybody can add entries to a sticky directory
+	adds       bool   // others can add entries to the last, sticky directory
 	where      string // the first object that showed it, for messages
 	link       string // the first symbolic link that is not root's
 }
@@ -71,8 +71,8 @@ func (c *Control) note(where string, st *unix.Stat_t) {
 		c.uids = append(c.uids, int(st.Uid))
 	}
 	mode := st.Mode
-	if mode&unix.S_IFMT == unix.S_IFDIR && mode&unix.S_ISVTX != 0 && mode&0o022 != 0 {
-		c.adds = true
+	if mode&unix.S_IFMT == unix.S_IFDIR {
+		c.adds = mode&unix.S_ISVTX != 0 && mode&0o022 != 0
 	}
 	if mode&unix.S_IFMT != unix.S_IFLNK && (mode&unix.S_IFMT != unix.S_IFDIR || mode&unix.S_ISVTX == 0) {
 		if mode&unix.S_IWGRP != 0 && st.Gid != 0 {

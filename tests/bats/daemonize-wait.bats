@@ -1,0 +1,262 @@
+#!/usr/bin/env bats
+# daemonize -w and -n: what it waits for, what it says, and that nothing is
+# left when it does not come.
+
+# shellcheck disable=SC2154,SC2016 # stderr is bats's; scripts in quotes
+load helper
+
+setup() {
+    test_setup
+    need_python
+    # say WORD...: sends them to the socket as one message each; "sleep N" as
+    # a word sleeps, "barrier" sends a descriptor and waits until it is closed.
+    cat >say <<END
+#!$PYTHON
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ["NOTIFY_SOCKET"])
+for word in sys.argv[1:]:
+    if word.startswith("sleep "):
+        time.sleep(float(word[6:]))
+    elif word == "barrier":
+        r, w = os.pipe()
+        socket.send_fds(s, [b"BARRIER=1"], [w])
+        os.close(w)
+        os.read(r, 1)
+        open("$T/barrier", "w").close()
+    else:
+        s.send(word.encode())
+END
+    chmod +x say
+}
+
+# fails STATUS TEXT ARGUMENT...: and no pidfile, socket or process is left.
+fails() {
+    run --separate-stderr "-$1" timeout 60 daemonize -p app.pid "${@:3}"
+    [[ -z $output && $stderr == "daemonize: "*"$2"* && $stderr != *$'\n'* ]] || fail "$stderr"
+    [[ ! -e app.pid ]] || fail "pidfile left"
+    eventually 2 nothing_left
+}
+
+@test "-w: a command that dies at once is reported, by exit 0, exit 1 and signal" {
+    fails 3 "ended: exit status 0" -w 10 true
+    fails 3 "ended: exit status 1" -w 10 false
+    fails 3 "ended: killed by SIGKILL" -w 10 sh -c 'kill -9 $$'
+    fails 3 "ended: killed by SIGSEGV" -w 10 sh -c 'ulimit -c 0; kill -SEGV $$'
+}
+
+@test "-w: one that runs on is status 0, after that time" {
+    SECONDS=0
+    daemonize -w 1 -p app.pid sleep 1000
+    ((SECONDS >= 1))
+    pid=$(<app.pid)
+    alive "$pid"
+    end_all
+    daemonize -w 0 -p app.pid sleep 1000
+    end_all
+}
+
+@test "-w: the PID can be read, and the file is locked, while it waits" {
+    daemonize -w 3 -p app.pid sleep 1000 &
+    eventually 10 test -s app.pid
+    run -1 daemonize -p app.pid sleep 1000
+    [[ $output == *"(pid $(<app.pid))" ]]
+    wait $!
+    end_all
+}
+
+@test "-w: what a command that ended has left in its group is ended" {
+    fails 3 "exit status 5" -w 10 sh -c 'trap "" TERM HUP; sleep 1000 & exit 5'
+}
+
+@test "a command that forks and exits by itself: reported by -w; pidkill finds its group" {
+    daemonize -p app.pid sh -c 'sleep 1000 & exit 0'
+    pid=$(<app.pid)
+    eventually 5 not alive "$pid"
+    run -1 daemonize -p app.pid sleep 1000 # its child has the lock
+    pidkill app.pid
+    [[ ! -e app.pid ]]
+    nothing_left
+}
+
+@test "-n: READY=1 is status 0, from any process of the user's" {
+    daemonize -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
+    end_all
+    daemonize -c . -n 20 -p app.pid sh -c '(exec ./say X=1 STATUS=no "MAINPID=1
+READY=1"); exec sleep 1000'
+    alive "$(<app.pid)"
+    end_all
+}
+
+@test "-n: it returns when it is ready, not when the time is over" {
+    SECONDS=0
+    daemonize -c . -n 100 -p app.pid sh -c './say "sleep 0.2" READY=1; exec sleep 1000'
+    ((SECONDS < 50))
+    end_all
+}
+
+@test "-n: the socket and its directory go away, however it ends" {
+    note='echo $NOTIFY_SOCKET >>paths'
+    daemonize -c . -n 20 -p app.pid sh -c "$note; ./say READY=1; exec sleep 1000"
+    end_all
+    rm app.pid
+    fails 3 "exit status 1" -c . -n 20 sh -c "$note; exit 1"
+    fails 124 "not ready" -c . -n 0.3 sh -c "$note; exec sleep 1000"
+    env --default-signal=TERM daemonize -c . -n 20 -p app.pid sh -c "$note; exec sleep 1000" &
+    starter=$!
+    written() { [[ $(wc -l <paths) -eq 4 ]]; }
+    eventually 10 written
+    kill "$starter"
+    wait "$starter" || :
+    while read -r socket; do
+        [[ $socket == /*/daemonize.*/* && ! -e $socket && ! -e ${socket%/*} ]]
+    done <paths
+}
+
+@test "-n: STATUS= is told with -v, escaped; a BARRIER is answered" {
+    run --separate-stderr -0 daemonize -v -c . -n 20 -p app.pid sh -c \
+        './say STATUS=loading "STATUS=bad$(printf "\033")[1m" barrier READY=1; exec sleep 1000'
+    [[ ${stderr_lines[0]} == "daemonize: sh: loading" && ${stderr_lines[1]} == 'daemonize: sh: bad\x1b[1m' ]]
+    [[ -e barrier ]]
+    end_all
+    run --separate-stderr -0 daemonize -c . -n 20 -p app.pid sh -c './say STATUS=quiet READY=1; exec sleep 1000'
+    [[ -z $stderr ]]
+    end_all
+}
+
+@test "-n: READY=0, a part of the word, a stream of other things are not ready" {
+    fails 124 "not ready after 500ms" -c . -n 0.5 sh -c './say READY=0 READY=11 XREADY=1 "" READY; exec sleep 1000'
+}
+
+@test "-n: never ready is 124, and nothing is left" {
+    fails 124 "sleep: not ready after 200ms" -n 0.2 sleep 1000
+    # Members too, and those that want TERM to be said twice.
+    fails 124 "not ready" -n 0.2 sh -c 'sleep 1000 & sleep 1000'
+    # Stopped ones act on TERM only after CONT.
+    fails 124 "not ready" -n 0.2 sh -c 'kill -STOP $$; sleep 1000'
+}
+
+@test "-n: late is 124 too" {
+    fails 124 "not ready" -c . -n 0.3 sh -c './say "sleep 5" READY=1; exec sleep 1000'
+}
+
+@test "-n: one that ignores TERM is killed 10 seconds later" {
+    SECONDS=0
+    fails 124 "not ready" -n 0.1 sh -c 'trap "" TERM; while :; do sleep 0.1; done'
+    ((SECONDS >= 9))
+}
+
+@test "-n: dies first is 3; ready just before it died counts as ready" {
+    fails 3 "exit status 4" -n 20 sh -c 'exit 4'
+    for _ in {1..20}; do
+        daemonize -c . -n 20 ./say READY=1
+    done
+    end_all
+}
+
+@test "-n: another user's READY does not count, whatever it can reach" {
+    need_root
+    chmod 755 .
+    # Root's own word does not count for nobody's command.
+    daemonize -v -u nobody -c . -n 3 -p app.pid sh -c 'echo $NOTIFY_SOCKET >/proc/self/fd/1; exec sleep 1000' -o x &
+    starter=$!
+    eventually 10 test -s app.pid
+    socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
+    [[ $(stat -c '%U %a' "$(dirname "$socket")") == "nobody 700" ]]
+    NOTIFY_SOCKET=$socket ./say READY=1
+    status=0
+    wait $starter || status=$?
+    [[ $status -eq 124 ]]
+    daemonize -u nobody -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
+    [[ $(field "$(<app.pid)" Uid | cut -f 1) -eq $(id -u nobody) ]]
+    end_all
+}
+
+@test "NOTIFY_SOCKET is for -n alone" {
+    NOTIFY_SOCKET=/caller daemonize -p app.pid sleep 1000
+    tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -qx NOTIFY_SOCKET=/caller
+    end_all
+    daemonize -w 0.02 -p app.pid sleep 1000
+    not grep -qz ^NOTIFY_SOCKET= "/proc/$(<app.pid)/environ"
+    end_all
+}
+
+@test "interrupted by INT, TERM or HUP it ends the command, leaves nothing, and dies by that" {
+    for sig in INT TERM HUP; do
+        for option in "-w 100" "-n 100"; do
+            "$PYTHON" - "$sig" "$option" <<'END'
+import os, signal, subprocess, sys, time
+sig = getattr(signal, "SIG" + sys.argv[1])
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+p = subprocess.Popen(["daemonize", *sys.argv[2].split(), "-p", "app.pid", "sleep", "1000"])
+deadline = time.time() + 20
+while not (os.path.exists("app.pid") and os.path.getsize("app.pid")):
+    assert time.time() < deadline
+    time.sleep(0.005)
+p.send_signal(sig)
+assert p.wait(30) == -sig, p.returncode
+assert not os.path.exists("app.pid")
+END
+            eventually 2 nothing_left
+        done
+    done
+}
+
+@test "interrupted at any moment of a wait: nothing, not even a pidfile" {
+    "$PYTHON" - <<'END'
+import os, signal, subprocess, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+for i in range(60):
+    p = subprocess.Popen(["daemonize", "-w", "100", "-p", "app.pid", "sleep", "1000"])
+    time.sleep(i * 0.0002)
+    p.send_signal(signal.SIGINT)
+    status = p.wait(30)
+    assert status == -signal.SIGINT, status
+    assert not os.path.exists("app.pid"), i
+END
+    eventually 5 nothing_left
+}
+
+@test "interrupted while another start holds the lock: it ends at once" {
+    : >app.pid
+    # A start that never ends: flock and record lock held.
+    "$PYTHON" -c '
+import fcntl, time
+f = open("app.pid", "r+"); g = open("app.pid")
+fcntl.flock(g, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX)
+open("held", "w").close(); time.sleep(1000)' &
+    holder=$!
+    eventually 10 test -e held
+    env --default-signal=INT daemonize -w 1 -p app.pid sleep 1000 &
+    starter=$!
+    copy() { grep -qs 'daemonize: detached' /proc/[0-9]*/cmdline; }
+    eventually 10 copy
+    kill -TERM "$starter"
+    status=0
+    wait "$starter" || status=$?
+    [[ $status -eq 143 && -e app.pid ]]
+    kill "$holder"
+}
+
+@test "nohup: HUP does not interrupt the wait" {
+    nohup daemonize -w 1 -p app.pid sleep 1000 >nohup.out 2>&1 &
+    starter=$!
+    eventually 10 test -s app.pid
+    kill -HUP "$starter"
+    wait "$starter"
+    alive "$(<app.pid)"
+    end_all
+}
+
+@test "KILL on a waiting daemonize leaves a daemon that pidkill ends" {
+    daemonize -w 100 -p app.pid sleep 1000 &
+    starter=$!
+    eventually 10 test -s app.pid
+    kill -KILL "$starter"
+    wait "$starter" || :
+    pidkill app.pid
+    [[ ! -e app.pid ]]
+    # The copy sees its command end.
+    eventually 10 nothing_left
+}

@@ -122,11 +122,11 @@ func whose(f *posix.Pidfile, settled bool) error {
 	}
 	// Nobody of that number: a start or a stop is under way, or else a
 	// process that inherited the lock has outlived the daemon.
-	by := f.Operator(unix.F_WRLCK)
+	by := f.Operator(unix.F_RDLCK) // a writer: no pidkill
 	switch {
 	case settled && err == nil && by > 1 && f.HeldBy(by):
 		return posix.Failf(posix.StatusRunning, "already running (its supervisor, pid %d, is about to start it again)", by)
-	case !settled || by != 0:
+	case !settled || f.Operator(unix.F_WRLCK) != 0:
 		return errAgain
 	}
 	return held(f)

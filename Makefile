@@ -24,7 +24,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover faults faults-all lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover faults faults-all recycle lint install uninstall \
 	packages packages-test clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -71,6 +71,10 @@ faults: build
 ## faults-all: every call fails with every errno, KILL and STOP at every moment
 faults-all: build
 	$(GO) run ./tests/faults $(TESTBIN) -all
+
+## recycle: process IDs come round, and nobody signals who bears one by then
+recycle: build
+	$(GO) run ./tests/recycle $(TESTBIN)
 
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:

@@ -27,7 +27,7 @@ func candidates(name, path string) (files []string, err error) {
 		if err != nil {
 			return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
 		}
-		return strings.TrimSuffix(dir, "/") + "/" + file, nil
+		return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(file, "./"), nil
 	}
 	if strings.Contains(name, "/") {
 		file, err := absolute(name)

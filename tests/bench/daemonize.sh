@@ -33,6 +33,16 @@ with open(sys.argv[1], "w") as f:
 os.execv(sys.argv[2], sys.argv[2:])
 END
 
+# The same by the usual module (Debian: python3-daemon).
+cat >"$dir/module.py" <<'END'
+import os, sys
+import daemon
+with daemon.DaemonContext():
+    with open(sys.argv[1], "w") as f:
+        f.write("%d\n" % os.getpid())
+    os.execv(sys.argv[2], sys.argv[2:])
+END
+
 # Root can keep what else runs on the machine out of the figures.
 run=("$dir/start")
 if chrt -f 10 true 2>/dev/null; then run=(chrt -f 10 "$dir/start"); fi
@@ -55,8 +65,12 @@ if command -v daemon >/dev/null; then
         "$pidfile" daemon -F "$pidfile" -- /bin/sleep 60 VS "$pidfile" "${daemonize[@]}"
 fi
 if [[ -x /usr/bin/python3 ]]; then
-    compare 20 'python3, a double fork / daemonize' 'at least 20' \
+    compare 20 'python3, a double fork / daemonize' 'bare, without a module' \
         "$pidfile" /usr/bin/python3 "$dir/double.py" "$pidfile" /bin/sleep 60 VS "$pidfile" "${daemonize[@]}"
+fi
+if /usr/bin/python3 -c 'import daemon' 2>/dev/null; then
+    compare 20 'python3-daemon / daemonize' 'at least 20' \
+        "$pidfile" /usr/bin/python3 "$dir/module.py" "$pidfile" /bin/sleep 60 VS "$pidfile" "${daemonize[@]}"
 fi
 if command -v start-stop-daemon >/dev/null; then
     compare 400 'daemonize / start-stop-daemon' 'the one to beat' \

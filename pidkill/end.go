@@ -226,6 +226,12 @@ func (k *killer) remove(t *target) {
 	}
 	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
 	t.locked = f.TryLock() == posix.ErrLocked
+	// A start gives up now. So does a supervisor whose command has just ended,
+	// and then it leaves the file to us.
+	for end := time.Now().Add(lastWait); t.locked && starting(f) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		t.locked = f.TryLock() == posix.ErrLocked
+	}
 	before := string(f.Content)
 	err := f.Read()
 	switch {

@@ -17,7 +17,8 @@ BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
 SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
-	packaging/build packaging/test
+	packaging/build packaging/test examples/app.init examples/app.openrc \
+	examples/log-syslog examples/log-multilog
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
 # which fails in a checkout that belongs to somebody else.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"procgroup/internal/posix"
@@ -33,7 +36,8 @@ func (k *killer) lookAround(t *target) error {
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
 	private := err == nil && sid != own && (p.has(sid) || !lives(sid))
-	var members, others, queue []int
+	var members, others []int
+	reach := map[int]string{} // by what option
 	for _, pid := range pids {
 		if p.has(pid) {
 			members = append(members, pid)
@@ -41,10 +45,7 @@ func (k *killer) lookAround(t *target) error {
 		}
 		others = append(others, pid)
 		if id, err := unix.Getsid(pid); private && err == nil && id == sid {
-			if h, err := posix.Pin(pid); err == nil && t.after(h.Start) {
-				t.escaped = append(t.escaped, escapee{h, "-S"})
-				queue = append(queue, pid)
-			}
+			reach[pid] = "-S"
 		}
 	}
 	t.watch.Begin(members...)
@@ -63,24 +64,21 @@ func (k *killer) lookAround(t *target) error {
 		}
 		children = func(pid int) []int { return of[pid] }
 	}
-	seen := map[int]bool{}
-	for queue = append(queue, members...); len(queue) > 0; queue = queue[1:] {
-		if seen[queue[0]] {
-			continue
-		}
-		seen[queue[0]] = true
+	for queue := members; len(queue) > 0; queue = queue[1:] {
 		for _, pid := range children(queue[0]) {
-			if p.has(pid) || seen[pid] {
+			if p.has(pid) || reach[pid] != "" && reach[pid] != "-S" {
 				continue
 			}
-			if h, err := posix.Pin(pid); err == nil {
-				option := "-T"
-				if id, err := unix.Getsid(pid); err == nil && id == sid {
-					option = "-S or -T"
-				}
-				t.escaped = append(t.escaped, escapee{h, option})
-				queue = append(queue, pid)
+			reach[pid] = "-T"
+			if id, err := unix.Getsid(pid); err == nil && id == sid {
+				reach[pid] = "-S or -T"
 			}
+			queue = append(queue, pid)
+		}
+	}
+	for _, pid := range slices.Sorted(maps.Keys(reach)) {
+		if h, err := posix.Pin(pid); err == nil && (reach[pid] != "-S" || t.after(h.Start)) {
+			t.escaped = append(t.escaped, escapee{h, reach[pid]})
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,8 +29,10 @@ func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
 		return nil, fmt.Errorf("refused: %d is a kernel thread", h.PID)
 	case k.scope == theSession:
 		sid, err := unix.Getsid(h.PID)
-		if err != nil {
+		if err != nil && (g == nil || g.Empty()) {
 			return nil, errNotRunning
+		} else if err != nil {
+			return nil, errFleeting
 		}
 		if sid == 0 {
 			return nil, errors.New("refused: its session is of another PID namespace")
@@ -152,6 +155,19 @@ func (p *prey) watch() *posix.Watch {
 	}
 	w.Begin(p.root.PID)
 	return w
+}
+
+// gone tells whether the root, perhaps a zombie, was the last that lived.
+func (p *prey) gone() (bool, error) {
+	w := p.watch()
+	defer w.Close()
+	for range 100 { // what ends elsewhere meanwhile can keep it from being sure
+		posix.Await(time.Now(), w)
+		if w.Gone || w.Err != nil || w.PID() != 0 {
+			break
+		}
+	}
+	return w.Gone, w.Err
 }
 
 // living lists those that have not ended.

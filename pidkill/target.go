@@ -82,13 +82,10 @@ func (k *killer) check(t *target) error {
 			return err
 		}
 	}
-	// A zombie may be the last of it, and all that init has not yet seen.
-	if t.prey.root.Exited() {
-		if alive, err := t.prey.living(); err != nil {
-			return err
-		} else if len(alive) == 0 {
-			return errNotRunning
-		}
+	if gone, err := t.prey.gone(); err != nil {
+		return err
+	} else if gone {
+		return errNotRunning
 	}
 	if k.status {
 		return nil
@@ -117,30 +114,52 @@ func (k *killer) group(operand string) (*prey, error) {
 	return k.preyOf(g, h)
 }
 
+// errFleeting says that nobody of a group lived long enough to be looked at.
+var errFleeting = errors.New("its members come and go too fast")
+
 // member pins the first living member of a group for which sure holds. Others
-// says that there are more, if none is. The error is errNotRunning then.
+// says that there are some, if none is. The error is errNotRunning then.
 func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, others bool, err error) {
-	members, err := g.Members()
-	if err != nil {
-		return nil, false, err
-	}
-	for _, pid := range members {
-		h, err := posix.Pin(pid)
+	var last []int
+	for began := time.Now(); time.Since(began) < time.Second; {
+		if g.Empty() {
+			return nil, false, errNotRunning
+		}
+		all, err := posix.PIDs()
 		if err != nil {
-			continue
+			return nil, false, err
 		}
-		if g.Has(pid) && !h.Exited() {
-			if sure(h) {
-				return h, false, nil
+		var members []int
+		for _, pid := range slices.Backward(all) { // the newest first: it may not last
+			switch pgid, err := unix.Getpgid(pid); {
+			case err == unix.ESRCH:
+				members = append(members, pid) // it may have been one
+				continue
+			case pgid != g.ID:
+				continue
 			}
-			others = true
+			members = append(members, pid)
+			h, err := posix.Pin(pid)
+			if err != nil {
+				continue
+			}
+			if g.Has(pid) && !h.Exited() {
+				if sure(h) {
+					return h, false, nil
+				}
+				others = others || !h.Exited()
+			}
+			h.Close()
 		}
-		h.Close()
+		switch {
+		case others, len(members) > 0 && slices.Equal(members, last):
+			return nil, others, errNotRunning
+		case len(members) == 0 && g.Signal(0) == unix.EPERM: // proc(5), hidepid
+			return nil, false, fmt.Errorf("group %d is hidden: %w", g.ID, unix.EPERM)
+		}
+		last = members
 	}
-	if len(members) == 0 && g.Signal(0) == unix.EPERM { // proc(5), hidepid
-		return nil, false, fmt.Errorf("group %d is hidden: %w", g.ID, unix.EPERM)
-	}
-	return nil, others, errNotRunning
+	return nil, false, errFleeting
 }
 
 // pidfile is what a pidfile stands for. It waits for a start under way.
@@ -327,7 +346,7 @@ func lives(pid int) bool {
 // under that number. The number is not proof enough.
 func (k *killer) leaderless(t *target, pid int) (*prey, error) {
 	f, g := t.file, &posix.Group{ID: pid}
-	if g.Empty() || k.scope == theProcess {
+	if k.scope == theProcess {
 		return nil, errNotRunning
 	}
 	h, others, err := member(g, func(h *posix.Handle) bool {

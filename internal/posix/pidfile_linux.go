@@ -316,8 +316,20 @@ func (f *Pidfile) Void() {
 func (f *Pidfile) IsVoid() bool { return f.Written.Unix() == 0 }
 
 // Unlink removes the file if the path still names it. It returns ErrMoved if
-// not. The caller holds a lock that keeps newcomers away.
+// not. The caller holds a lock that keeps newcomers off this file; but behind
+// the look, a second pidkill could make room for another one. So only one at
+// a time goes on in a directory; in vain if somebody keeps that locked.
 func (f *Pidfile) Unlink() error {
+	dir, err := unix.Openat(f.Place.Dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(dir)
+		for range 1000 {
+			if unix.Flock(dir, unix.LOCK_EX|unix.LOCK_NB) != unix.EWOULDBLOCK {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
 	if err := f.current(); err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Sign
 	// Whoever goes by command lines, as pkill -f does, means the command.
 	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	j.adopt()
-	go s.speak()
+	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when
 	// many restarts have left something to collect.
 	debug.SetGCPercent(-1)
@@ -295,8 +295,8 @@ func (s *supervisor) say(format string, args ...any) {
 	}
 }
 
-func (s *supervisor) speak() {
-	for line := range s.lines {
+func (s *supervisor) speak(lines <-chan string) {
+	for line := range lines {
 		io.WriteString(s.messages, line)
 	}
 	close(s.said)

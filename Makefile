@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover faults faults-all recycle lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover faults faults-all recycle soak lint install uninstall \
 	packages packages-test clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -76,6 +76,10 @@ faults-all: build
 ## recycle: process IDs come round, and nobody signals who bears one by then
 recycle: build
 	$(GO) run ./tests/recycle $(TESTBIN)
+
+## soak: random starts, stops, kills and worse for SECONDS, all at once
+soak: build
+	$(GO) run ./tests/soak $(TESTBIN) -seconds $(SECONDS)
 
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:

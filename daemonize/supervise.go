@@ -67,7 +67,7 @@ func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Sign
 	}
 	signal.Notify(s.children, unix.SIGCHLD)
 	// Whoever goes by command lines, as pkill -f does, means the command.
-	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	j.adopt()
 	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when

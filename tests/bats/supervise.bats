@@ -41,6 +41,7 @@ restarted() {
 }
 
 is_free() { flock -n "$1" true; }
+is_locked() { not is_free "$1"; }
 
 seconds='after [0-9]+\.[0-9] s'
 
@@ -51,7 +52,7 @@ seconds='after [0-9]+\.[0-9] s'
     [[ $(stat_field "$supervisor" 7) == 0 ]]
     [[ $(stat_field "$pid" 5) == "$pid" ]]
     [[ $(stat_field "$pid" 6) == "$supervisor" ]]
-    ! is_free app.pid
+    is_locked app.pid
     pidkill app.pid
     over
 }
@@ -170,12 +171,14 @@ END
     pidkill app.pid
 }
 
+# told N: so many lines in the logs that have numbers as names.
+told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq $1 ]]; }
+
 @test "every exit status is told right" {
     for ((n = 0; n < 256; n++)); do
         daemonize -s -o "$T/$n" sh -c "exit $n"
     done
-    told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq 256 ]]; }
-    eventually 60 told
+    eventually 60 told 256
     for ((n = 0; n < 256; n++)); do
         [[ $(<"$T/$n") =~ ^daemonize:\ sh:\ pid\ [0-9]+\ ended:\ exit\ status\ $n\ $seconds$ ]] ||
             fail "$n: $(<"$T/$n")"
@@ -194,8 +197,7 @@ END
     for n in "${fatal[@]}"; do
         daemonize -s -o "$T/$n" sh -c "kill -$n \$\$"
     done
-    told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq ${#fatal[@]} ]]; }
-    eventually 60 told
+    eventually 60 told "${#fatal[@]}"
     for n in "${fatal[@]}"; do
         name=$(kill -l "$n")
         case $n in # bash counts the upper half down from RTMAX, and has other names
@@ -263,6 +265,7 @@ END
 
 @test "-r: an input file is read from its beginning each time" {
     echo first >input
+    # shellcheck disable=SC2016 # for the inner shell
     supervise -r -i "$T/input" sh -c 'read -r x; echo "got $x"; exec sleep 1000'
     kill "$pid"
     eventually 10 restarted
@@ -456,7 +459,7 @@ in_pause() {
     status=0
     wait "$start" || status=$?
     [[ $status -eq 143 && ! -e app.pid ]]
-    ! alive "$pid"
+    not alive "$pid"
 }
 
 @test "KILL of the supervisor leaves a locked daemon that pidkill ends" {
@@ -464,7 +467,7 @@ in_pause() {
     kill -KILL "$supervisor"
     eventually 10 not alive "$supervisor"
     alive "$pid"
-    ! is_free app.pid
+    is_locked app.pid
     run daemonize -p app.pid sleep 1000
     [[ $status -eq 1 ]]
     run --separate-stderr pidkill app.pid
@@ -480,8 +483,8 @@ in_pause() {
     traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
     eventually 10 traced || skip "may not trace"
     kill "$pid"
-    new() { [[ -n $(session_members "$supervisor" | grep -vx "$supervisor" | grep -vx "$pid") ]]; }
-    eventually 10 new
+    new() { session_members "$supervisor" | grep -vx -e "$supervisor" -e "$pid"; }
+    eventually 10 new >/dev/null
     [[ $(<app.pid) == "$pid" ]]
     second=$(session_members "$supervisor" | grep -vx "$supervisor")
     runs() { [[ $(<"/proc/$second/comm") == sleep ]]; }
@@ -498,7 +501,7 @@ in_pause() {
     [[ $status -eq 0 ]]
     run --separate-stderr pidkill app.pid
     [[ $status -eq 0 && -z $stderr && ! -e app.pid ]]
-    ! alive "$second"
+    not alive "$second"
 }
 
 @test "a pidfile that was removed is not written to again" {
@@ -592,7 +595,7 @@ in_pause() {
     supervise -o "|sed 's/^/out: /' >$T/one" -e "|sed 's/^/err: /' >$T/two" sh -c 'echo a; echo b >&2; exit 4'
     eventually 10 over
     [[ $(<one) == "out: a" ]]
-    [[ $(<two) =~ ^err:\ b$'\n'err:\ daemonize:\ sh:\ pid\ $pid\ ended:\ exit\ status\ 4\ $seconds$ ]]
+    [[ $(<two) =~ ^"err: b"$'\n'"err: daemonize: sh: pid $pid ended: exit status 4 "$seconds$ ]]
 }
 
 @test "'|command': one that dies is started again, and the pipe lost nothing" {
@@ -608,21 +611,21 @@ in_pause() {
 }
 
 @test "'|command': one that does not read stops neither a restart nor the end" {
-    supervise -r -o "|echo \$\$ >>$T/logger; exec sleep 1000" \
+    supervise -r -o "|echo \$\$ >>$T/reader; exec sleep 1000" \
         sh -c "head -c 65536 /dev/zero; echo >'$T/full'; exec sleep 1000"
     eventually 10 test -e full # as a pipe is with so much: pipe(7)
     kill -KILL "$pid"
     eventually 20 restarted
     kill "$supervisor"
     eventually 20 over
-    [[ $(wc -l <logger) -eq 1 ]]
-    kill "$(<logger)"
+    [[ $(wc -l <reader) -eq 1 ]]
+    kill "$(<reader)"
 }
 
 # sequence FILE...: checks the lines "RUN NUMBER" of two runs: in each, every
 # number once and in order; the second is whole.
 sequence() {
-    cat "$@" | grep -v '^daemonize: ' | awk -v total="$lines" '
+    cat "$@" | grep -v '^daemonize: ' | awk -v total="$total" '
         { if ($2 != next_[$1] + 1) { print "after " next_[$1] " of run " $1 ": " $0; bad = 1; exit 1 }
           next_[$1] = $2 }
         END { if (!bad && next_[2] != total) { print "run 2 ended with " next_[2]; exit 1 }
@@ -644,35 +647,35 @@ for first in range(1, lines + 1, 250):
     if run == 1:
         os.pwrite(progress, b"%d\n" % last, 0)
 END
-    supervise -r -o "|$1" "$PYTHON" "$T/writer.py" "$lines" "$T/state"
-    far() { [[ -s state && $(<state) -ge $((lines / 3)) ]]; }
+    supervise -r -o "|$1" "$PYTHON" "$T/writer.py" "$total" "$T/state"
+    far() { [[ -s state && $(<state) -ge $((total / 3)) ]]; }
     eventually 60 far
     kill -KILL "$pid"
     eventually 60 over
     written=$(<state)
-    ((written < lines)) || fail "killed too late"
+    ((written < total)) || fail "killed too late"
 }
 
 @test "a million lines to multilog, through a KILL and a restart" {
     need_python
     need multilog
-    lines=1000000
+    total=1000000
     through_a_kill "exec multilog s16777215 n20 $T/logs"
-    [[ $(sequence logs/@* logs/current) -ge $written ]]
+    [[ $(sequence logs/*) -ge $written ]]
 }
 
 @test "a million lines to s6-log, through a KILL and a restart" {
     need_python
     need s6-log
-    lines=1000000
+    total=1000000
     through_a_kill "exec s6-log n20 s10000000 $T/logs"
-    [[ $(sequence $(ls logs/@* 2>/dev/null) logs/current) -ge $written ]]
+    [[ $(sequence logs/*) -ge $written ]]
 }
 
 @test "logger(1) to a syslog socket, through a KILL and a restart" {
     need_python
     need logger
-    lines=20000
+    total=20000
     "$PYTHON" -c '
 import socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -702,9 +705,9 @@ $log {
 END
     chmod 644 rotate.conf
     for s in "" -s; do
-        # shellcheck disable=SC2086 # nothing, or a word
+        # shellcheck disable=SC2016,SC2086 # for the inner shell; nothing, or a word
         daemonize $s -p app.pid -o "$log" sh -c 'n=0; while :; do echo $((n += 1)); done'
-        for part in 1 2 3; do
+        for _ in 1 2 3; do
             more() { [[ $(stat -c %s "$log") -gt 1000 ]]; }
             eventually 20 more
             # What is written between the copy and the cut would be lost.

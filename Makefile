@@ -16,8 +16,8 @@ PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
 BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
-SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover \
-	packaging/build packaging/test examples/app.init examples/app.openrc \
+SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals \
+	packaging/build packaging/test packaging/release-check examples/app.init examples/app.openrc \
 	examples/log-syslog examples/log-multilog
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
@@ -26,7 +26,7 @@ GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
 .PHONY: build demo test race contexts fuzz cover faults faults-all recycle soak lint install uninstall \
-	packages packages-test clean help
+	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
 build:
@@ -81,6 +81,10 @@ recycle: build
 soak: build
 	$(GO) run ./tests/soak $(TESTBIN) -seconds $(SECONDS)
 
+## rivals: what other programs do where these promise something, observed
+rivals: build
+	@tests/rivals
+
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:
 	@tests/need shellcheck mandoc
@@ -121,6 +125,16 @@ packages:
 packages-test: packages
 	@tests/need debootstrap lintian rpm
 	VERSION=$(VERSION) packaging/test dist
+
+## release-check: whether version, changelog and manuals agree
+release-check: build
+	VERSION=$(VERSION) packaging/release-check
+
+## picture: draws docs/pgtree.svg anew, from a real service
+picture: build
+	PATH='$(CURDIR)'/bin:"$$PATH" unshare --map-root-user --pid --fork --mount-proc \
+		python3 docs/picture.py >docs/pgtree.svg.new
+	mv docs/pgtree.svg.new docs/pgtree.svg
 
 ## clean: removes what was built or fetched here
 clean:

@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover faults faults-all recycle soak lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover rivals faults faults-all recycle soak lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)

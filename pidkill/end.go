@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -84,11 +85,12 @@ var errStillAlive = errors.New("still alive")
 // end goes through the schedule with all targets at once.
 func (k *killer) end(targets []*target) {
 	var left []*target
+	counted := sync.OnceValues(count)
 	for _, t := range targets {
 		switch {
 		case t.err == nil && t.same == nil:
 			t.watch, t.began = t.prey.watch(), time.Now()
-			if t.err = k.lookAround(t); t.err == nil {
+			if t.err = k.lookAround(t, counted); t.err == nil {
 				left = append(left, t)
 			}
 		case errors.Is(t.err, errNotRunning):

@@ -15,10 +15,30 @@ type escapee struct {
 	option string // that would have reached it
 }
 
+// census is who is in which group and session.
+type census struct {
+	pids             []int // ascending, as all lists here
+	groups, sessions map[int][]int
+}
+
+func count() (*census, error) {
+	pids, err := posix.PIDs()
+	c := &census{pids, map[int][]int{}, map[int][]int{}}
+	for _, pid := range pids {
+		if id, err := unix.Getpgid(pid); err == nil {
+			c.groups[id] = append(c.groups[id], pid)
+		}
+		if id, err := unix.Getsid(pid); err == nil {
+			c.sessions[id] = append(c.sessions[id], pid)
+		}
+	}
+	return c, err
+}
+
 // lookAround finds the escapees while their links to the daemon are whole,
 // unless its leader is there and has no children. The members that it meets
 // meanwhile need not be looked for again.
-func (k *killer) lookAround(t *target) error {
+func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 	p := t.prey
 	if k.quiet || p.group == nil {
 		return nil
@@ -28,23 +48,18 @@ func (k *killer) lookAround(t *target) error {
 			return nil
 		}
 	}
-	pids, err := posix.PIDs()
+	all, err := counted()
 	if err != nil {
 		return err
 	}
+	members := slices.Clip(all.groups[p.group.ID])
 	sid, err := unix.Getsid(p.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
 	private := err == nil && sid != own && (p.has(sid) || !lives(sid))
-	var members, others []int
 	reach := map[int]string{} // by what option
-	for _, pid := range pids {
-		if p.has(pid) {
-			members = append(members, pid)
-			continue
-		}
-		others = append(others, pid)
-		if id, err := unix.Getsid(pid); private && err == nil && id == sid {
+	for _, pid := range all.sessions[sid] {
+		if private && !p.has(pid) {
 			reach[pid] = "-S"
 		}
 	}
@@ -53,7 +68,11 @@ func (k *killer) lookAround(t *target) error {
 		list, _ := posix.Children(pid)
 		return list
 	}
-	if len(others) < len(members) { // then it is cheaper to ask those for their parents
+	if 2*len(members) > len(all.pids) { // then it is cheaper to ask the others for their parents
+		others := slices.DeleteFunc(slices.Clone(all.pids), func(pid int) bool {
+			_, is := slices.BinarySearch(members, pid)
+			return is
+		})
 		rows, _, err := posix.Table(others, 0, nil)
 		if err != nil {
 			return err

@@ -209,25 +209,25 @@ func (w *Watch) Close() {
 	w.now = nil
 }
 
-// Await returns when one of the watches turns out to be gone or the deadline
+// Await returns when some of the watches turn out to be gone or the deadline
 // has passed, whichever is first.
 func Await(deadline time.Time, watches ...*Watch) {
 	handles := make([]*Handle, 0, len(watches))
 	for {
 		handles = handles[:0]
 		left := time.Until(deadline)
+		over := false
 		for _, w := range watches {
-			w.next()
-			if w.Gone || w.Err != nil {
-				return
-			}
-			if w.now != nil {
+			switch w.next(); {
+			case w.Gone || w.Err != nil:
+				over = true
+			case w.now != nil:
 				handles = append(handles, w.now)
-			} else {
+			default:
 				left = min(left, time.Millisecond)
 			}
 		}
-		if !time.Now().Before(deadline) {
+		if over || !time.Now().Before(deadline) {
 			return
 		}
 		waitAny(handles, left)

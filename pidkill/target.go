@@ -20,6 +20,8 @@ type target struct {
 	err  error          // why not, or what went wrong later
 	same *target        // an earlier operand with the same prey
 
+	starter    int // who is about to start it, and seen since when
+	since      time.Time
 	supervisor *posix.Handle // the session's leader, if it holds the lock too
 	between    bool          // the prey is a supervisor between two runs
 	watch      *posix.Watch  // while it is being ended
@@ -196,7 +198,7 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 	if k.stops() {
 		// Until it is given back, no start goes past this file.
 		if err := f.Operate(unix.F_RDLCK); err == unix.EAGAIN {
-			return k.starting(t, settled)
+			return k.starting(t)
 		} else if err != nil {
 			return nil, err
 		}
@@ -231,13 +233,17 @@ func (k *killer) stops() bool { return !k.status && !k.dryRun && k.signal == 0 }
 
 // starting deals with a pidfile whose command somebody is about to start. A
 // supervisor may wait long before it does so again: then it is the daemon.
-func (k *killer) starting(t *target, settled bool) (*prey, error) {
+func (k *killer) starting(t *target) (*prey, error) {
 	f := t.file
 	if err := f.Read(); err != nil {
 		return nil, err
 	}
 	by := f.Operator(unix.F_RDLCK)
-	if _, err := f.PID(); err != nil || !settled || by < 2 || !f.HeldBy(by) {
+	if _, err := f.PID(); err != nil || by != t.starter {
+		t.starter, t.since = by, time.Now()
+	}
+	// A start leaves the stale PID in the file for a moment only.
+	if time.Since(t.since) < settle || by < 2 || !f.HeldBy(by) {
 		return nil, errAgain
 	}
 	h, err := posix.Pin(by)

@@ -394,11 +394,18 @@ func (f *Pidfile) Before(start uint64) bool {
 // ticks makes a duration of a number of clock ticks.
 func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / HZ) }
 
-// sinceBoot is a wall clock time on the clock that start times are on.
+// sinceBoot is a wall clock time on the clock that start times are on. Both
+// clocks have to be read at once: losing the processor in between would make a
+// stranger of a daemon.
 func sinceBoot(t time.Time) time.Duration {
-	var boot unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
-	return time.Duration(boot.Nano()) - time.Since(t.Round(0))
+	for {
+		began := time.Now()
+		var boot unix.Timespec
+		unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+		if now := time.Now(); now.Sub(began) < slack/10 {
+			return time.Duration(boot.Nano()) - now.Round(0).Sub(t.Round(0))
+		}
+	}
 }
 
 // BeforeBoot tells whether the file was written before the machine started.

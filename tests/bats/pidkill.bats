@@ -50,6 +50,15 @@ deaf_sleepers() {
     [[ $n -eq $2 ]]
 }
 
+# sleepers: the test's processes of that name. (The programs of the test itself
+# come and go, and carry its mark as well.)
+sleepers() {
+    local pid
+    for pid in $(survivors); do
+        [[ $(field "$pid" Name) != sleep ]] || echo "$pid"
+    done
+}
+
 # expect STATUS [MESSAGE [OUTPUT]]: of the last run; patterns, nothing by default.
 expect() {
     # shellcheck disable=SC2053,SC2154 # patterns; run sets them
@@ -793,7 +802,7 @@ status 0"
         [[ $started -eq 0 ]] || fail "$delays: daemonize: $started $(<err1)"
         # A daemon that runs has its pidfile; a pidkill that came later may
         # have ended it.
-        running=$(survivors)
+        running=$(sleepers)
         if [[ $running ]]; then
             [[ -e app.pid && $(<app.pid) == "$running" ]] || fail "$delays: $running runs without its pidfile"
         else
@@ -814,9 +823,9 @@ status 0"
             its+=($!)
         done
         for it in "${its[@]}"; do wait "$it" || [[ $? -eq 1 ]]; done
-        running=$(survivors)
+        running=$(sleepers)
         if [[ $running ]]; then
-            [[ $running == "$(<app.pid)" ]] || fail "round $round: $running, and the pidfile: $(cat app.pid)"
+            [[ -e app.pid && $running == "$(<app.pid)" ]] || fail "round $round: $running, and the pidfile: $(cat app.pid)"
             pidkill app.pid
         fi
         [[ ! -e app.pid ]]
@@ -832,13 +841,7 @@ status 0"
     [[ ! -e app.pid ]]
 }
 
-two_sleep() {
-    local pid n=0
-    for pid in $(survivors); do
-        [[ $(field "$pid" Name) == sleep ]] && n=$((n + 1))
-    done
-    [[ $n -eq 2 ]]
-}
+two_sleep() { [[ $(sleepers | wc -l) -eq 2 ]]; }
 
 # --- Who must not be signalled ---
 

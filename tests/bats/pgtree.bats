@@ -8,8 +8,10 @@ setup() {
     need_python
 }
 
-# Most tests leave processes of pgtree.py; they are ended here by number.
+# Most tests leave processes; they are ended here, by number. To end_all a
+# zombie is dead already, even one with threads that live.
 teardown() {
+    [[ -z ${maker-} ]] || kill -KILL "$maker" || :
     end_all
     test_teardown
 }
@@ -18,8 +20,10 @@ teardown() {
 # array pids.
 have() {
     rm -f pids
-    "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" "$1" &
+    "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" "$1" 3>&- &
+    maker=$!
     eventually 20 test -e pids
+    # shellcheck disable=SC2094
     read -ra pids <pids
 }
 
@@ -43,7 +47,7 @@ squeeze() { sed -E 's/^ +//; s/ +/ /g' <<<"$output"; }
 quiet() {
     local status=0
     "${@:2}" 2>errors || status=$?
-    ((status == $1)) && [[ ! -s errors ]] || fail "status $status: $(<errors)"
+    [[ $status -eq $1 && ! -s errors ]] || fail "status $status: $(<errors)"
 }
 
 # --- values
@@ -116,13 +120,13 @@ agrees_with_ps() { LC_ALL=C.UTF-8 "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" compa
 
 @test "threads: after their process, with their own numbers" {
     have threads
-    tids=$(ls "/proc/${pids[0]}/task" | sort -n | tail -n +2)
+    tids=$(cd "/proc/${pids[0]}/task" && printf '%s\n' * | sort -n | tail -n +2)
     run -0 pgtree -nst "${pids[0]}"
     # shellcheck disable=SC2086
     is "server(${pids[0]})
 $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     run -0 pgtree -nto pid "${pids[0]}"
-    is "$(printf '%7d\n' "${pids[0]}" $tids | awk '{ print $1 }')"
+    [[ $(tr -d ' ' <<<"$output") == "${pids[0]}"$'\n'"$tids" ]]
     run -0 pgtree -Jt "${pids[0]}"
     [[ $(jq -c '[.sessions[].processes[].threads[].tid]' <<<"$output") == "$(jq -cs . <<<"$tids")" ]]
 }
@@ -153,9 +157,9 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     for mode in 1 2; do
         run -0 --separate-stderr unshare --mount sh -c "
             mount -t proc -o hidepid=$mode proc /proc &&
-            exec setpriv --reuid=$TEST_USER --regid=$(id -g $TEST_USER) --clear-groups ./pgtree -no comm"
+            exec setpriv --reuid=$TEST_USER --regid=$(id -g "$TEST_USER") --clear-groups ./pgtree -no uid,comm"
         # shellcheck disable=SC2154
-        [[ $output == pgtree && $stderr == "pgtree: /proc: the view is partial: processes are hidden (hidepid)" ]] ||
+        [[ $(awk '{ print $1 }' <<<"$output" | sort -u) == "$(id -u "$TEST_USER")" && $output == *pgtree* && $stderr == "pgtree: /proc: the view is partial: processes are hidden (hidepid)" ]] ||
             fail "hidepid=$mode: $output $stderr"
     done
 }
@@ -184,7 +188,7 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     need strace
     idle setsid sleep
     eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
-    run -0 strace -f -qq -e trace=none -e inject=getsid,getpgid:error=EPERM pgtree -ns "$pid"
+    run -0 --separate-stderr strace -f -qq -e trace=none -e inject=getsid,getpgid:error=EPERM pgtree -ns "$pid"
     is "sleep($pid)"
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -143,8 +144,12 @@ func isText(file string) bool {
 	}
 	defer f.Close()
 	head := make([]byte, 256)
-	n, _ := f.Read(head)
-	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	n, err := f.Read(head)
+	return (err == nil || err == io.EOF) && isTextHead(head[:n])
+}
+
+func isTextHead(head []byte) bool {
+	line, _, _ := bytes.Cut(head, []byte("\n"))
 	return !bytes.HasPrefix(line, []byte("\x7fELF")) && bytes.IndexByte(line, 0) < 0
 }
 

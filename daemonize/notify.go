@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +74,18 @@ func (s *notifySocket) receive(messages chan<- string) {
 			messages <- string(text[:n])
 		}
 	}
+}
+
+// said is what a message means to daemonize: lines of NAME=VALUE, of which a
+// later one counts.
+func said(text string) (ready bool, status string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		if value, ok := strings.CutPrefix(line, "STATUS="); ok {
+			status = value
+		}
+		ready = ready || line == "READY=1"
+	}
+	return ready, status
 }
 
 // sender is the user that the kernel says sent a message, or -1. Descriptors

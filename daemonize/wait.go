@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,12 +61,9 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 			if !more {
 				return j.tooEarly(group, began)
 			}
-			ready := false
-			for _, line := range strings.Split(text, "\n") {
-				if status, ok := strings.CutPrefix(line, "STATUS="); ok && j.verbose {
-					fmt.Fprintf(j.messages, "daemonize: %s: %s\n", name, posix.Escape(status))
-				}
-				ready = ready || line == "READY=1"
+			ready, status := said(text)
+			if status != "" && j.verbose {
+				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", name, posix.Escape(status))
 			}
 			if ready {
 				return nil

@@ -151,7 +151,7 @@ func (p *prey) watch() *posix.Watch {
 		w.Has = func(pid int) bool { return p.has(pid) && p.allowed(pid) }
 	}
 	if p.group != nil {
-		w.Empty = p.group.Empty
+		w.Group, w.Empty = p.group.ID, p.group.Empty
 	}
 	w.Begin(p.root.PID)
 	return w

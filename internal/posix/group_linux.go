@@ -128,17 +128,19 @@ type Step struct {
 type Watch struct {
 	Has   func(pid int) bool    // whether a process is in the set
 	List  func() ([]int, error) // who is in the set now, zombies too
+	Group int                   // instead of List: the set is in this group
 	Empty func() bool           // may say cheaply that nobody is; or nil
 	Gone  bool
 	Err   error // of List: the process table cannot be read
 
 	now        *Handle // waited for
 	rest, last []int   // of the last list: not looked at yet, and all of it
+	unsure     int     // how often in a row nobody could be found alive
 }
 
 // Watch follows the group, beginning with its leader.
 func (g *Group) Watch() *Watch {
-	w := &Watch{Has: g.Has, List: g.Members, Empty: g.Empty}
+	w := &Watch{Has: g.Has, Group: g.ID, Empty: g.Empty}
 	if g.Leader != nil {
 		w.Begin(g.Leader.PID)
 	}
@@ -157,8 +159,8 @@ func (w *Watch) PID() int {
 }
 
 // next moves on to a member that lives, if the one waited for does not. It
-// sets Gone if there is none, and neither if members come and go too fast.
-func (w *Watch) next() {
+// sets Gone if there is none, and neither if it takes another pass to tell.
+func (w *Watch) next(p *pass) {
 	if w.now != nil {
 		if !w.now.Exited() {
 			return
@@ -166,41 +168,78 @@ func (w *Watch) next() {
 		// Most often this was the last one, and its parent reaps it now:
 		// then nobody has to look through the process table.
 		if len(w.rest) == 0 && w.Empty != nil && !w.Empty() {
-			w.now.reaped(time.Millisecond)
+			w.now.reaped(time.Until(p.patience))
 		}
 		w.Close()
 	}
-	for range 3 {
-		for len(w.rest) > 0 {
-			pid := w.rest[0]
-			w.rest = w.rest[1:]
-			h, err := open(pid)
-			if err == nil && h.fd < 0 {
-				h, err = Pin(pid) // then it takes the start time
-			}
-			if err != nil {
-				continue
-			}
-			if w.Has(pid) && !h.Exited() {
-				w.now, w.last = h, nil
-				return
-			}
-			h.Close()
-		}
-		if w.Gone = w.Empty != nil && w.Empty(); w.Gone {
-			return
-		}
-		list, err := w.List()
-		if w.Err = err; err != nil {
-			return
-		}
-		// A list is no snapshot: a member may fork behind its back and end.
-		// Two alike in a row, and nobody alive in between, is the end.
-		if w.Gone = w.last != nil && slices.Equal(list, w.last); w.Gone {
-			return
-		}
-		w.rest, w.last = list, list
+	if w.find() {
+		return
 	}
+	if w.Gone = w.Empty != nil && w.Empty(); w.Gone {
+		return
+	}
+	var list []int
+	if w.Group != 0 {
+		list, w.Err = p.members(w.Group)
+	} else {
+		list, w.Err = w.List()
+	}
+	// A list is no snapshot: a member may fork behind its back and end. Two
+	// alike, the second made when all of the first were dead, is the end.
+	w.Gone = w.Err == nil && w.last != nil && slices.Equal(list, w.last)
+	if w.Err == nil && !w.Gone {
+		w.rest, w.last = list, list
+		w.find()
+	}
+}
+
+// find looks for a member that lives in what is left of the last list.
+func (w *Watch) find() bool {
+	for len(w.rest) > 0 {
+		pid := w.rest[0]
+		w.rest = w.rest[1:]
+		h, err := open(pid)
+		if err == nil && h.fd < 0 {
+			h, err = Pin(pid) // then it takes the start time
+		}
+		if err != nil {
+			continue
+		}
+		if w.Has(pid) && !h.Exited() {
+			w.now, w.last, w.unsure = h, nil, 0
+			return true
+		}
+		h.Close()
+	}
+	w.unsure++
+	return false
+}
+
+// pass is one look at all the watches, and what it may cost them together.
+type pass struct {
+	patience time.Time // until when to wait for parents to reap
+	groups   map[int][]int
+	vanished []int // which may have been of any group, see Matching
+	err      error
+}
+
+// members is Group.Members, with one look at the process table for all groups.
+func (p *pass) members(pgid int) ([]int, error) {
+	if p.groups == nil {
+		p.groups = map[int][]int{}
+		var pids []int
+		pids, p.err = PIDs()
+		for _, pid := range pids {
+			if id, err := unix.Getpgid(pid); err == nil {
+				p.groups[id] = append(p.groups[id], pid)
+			} else if err == unix.ESRCH {
+				p.vanished = append(p.vanished, pid)
+			}
+		}
+	}
+	list := slices.Concat(p.groups[pgid], p.vanished)
+	slices.Sort(list)
+	return list, p.err
 }
 
 // Close lets go of the process that is waited for.
@@ -216,20 +255,28 @@ func Await(deadline time.Time, watches ...*Watch) {
 	for {
 		handles = handles[:0]
 		left := time.Until(deadline)
-		over := false
+		over, again := false, false
+		p := &pass{patience: time.Now().Add(time.Millisecond)}
 		for _, w := range watches {
-			switch w.next(); {
+			switch w.next(p); {
 			case w.Gone || w.Err != nil:
 				over = true
 			case w.now != nil:
 				handles = append(handles, w.now)
-			default:
+			case w.unsure < 8:
+				again = true // also after the deadline
+			default: // members come and go too fast
 				left = min(left, time.Millisecond)
 			}
 		}
-		if over || !time.Now().Before(deadline) {
+		switch {
+		case over:
 			return
+		case again:
+		case !time.Now().Before(deadline):
+			return
+		default:
+			waitAny(handles, left)
 		}
-		waitAny(handles, left)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // TestRun has the statuses that are known before anything is done. With -f no
 // copy of the test would be started.
 func TestRun(t *testing.T) {
+	t.Setenv("PATH", "/usr/bin:/bin") // all of it readable
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")
 	if err := os.WriteFile(plain, []byte("echo\n"), 0o644); err != nil {

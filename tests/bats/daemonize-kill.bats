@@ -70,7 +70,7 @@ settled() {
     [[ $output == *"already running (the lock is held by $(survivors) (sleep, user "* ]]
     pidkill app.pid
     [[ ! -e app.pid ]]
-    nothing_left
+    eventually 2 nothing_left
 }
 
 @test "INT and STOP at any moment" {
@@ -92,5 +92,5 @@ for i in range(60):
         subprocess.call(["pidkill", "-qf", "app.pid"])
         assert not os.path.exists("app.pid"), (i, sig, text)
 END
-    nothing_left
+    eventually 2 nothing_left
 }

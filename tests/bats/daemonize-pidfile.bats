@@ -85,7 +85,7 @@ for round in range(20):
     with open("app.pid") as f:
         pid = int(f.read())
     deadline = time.time() + 10
-    while not os.path.exists("runs") and time.time() < deadline:
+    while not (os.path.exists("runs") and os.path.getsize("runs")) and time.time() < deadline:
         time.sleep(0.005)
     with open("runs") as f:
         assert f.read() == "run\n"
@@ -231,7 +231,7 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
     run --separate-stderr as daemonize -p closed/app.pid sleep 1000
     [[ $status -eq 125 && $stderr == "daemonize: closed/app.pid: permission denied" ]]
     [[ -z $(ls closed) ]]
-    nothing_left
+    eventually 2 nothing_left
 }
 
 @test "a full disk and a read-only one: 125, no process, no file" {
@@ -251,7 +251,7 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
         daemonize -o log sleep 1000; echo "$? $(ls)"' >out 2>err
     [[ $(<out) == $'125 filler\n125 filler\n125 filler\n125 filler\n125 filler' ]]
     [[ $(<err) == *"app.pid: no space left on device"*"app.pid: read-only file system"*"log: read-only file system"* ]]
-    nothing_left
+    eventually 2 nothing_left
 }
 
 @test "a quota, a file size limit, no more descriptors: 125, no process, no file" {
@@ -277,7 +277,7 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
         end_all
         rm -f app.pid
     done
-    nothing_left
+    eventually 2 nothing_left
 }
 
 @test "unlinked or replaced while it runs: another instance's file is never touched" {

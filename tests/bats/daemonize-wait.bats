@@ -76,7 +76,7 @@ fails() {
     run -1 daemonize -p app.pid sleep 1000 # its child has the lock
     pidkill app.pid
     [[ ! -e app.pid ]]
-    nothing_left
+    eventually 2 nothing_left
 }
 
 @test "-n: READY=1 is status 0, from any process of the user's" {

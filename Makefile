@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover rivals faults faults-all recycle soak lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover rivals faults faults-all recycle soak scale proof lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -84,6 +84,17 @@ soak: build
 ## rivals: what other programs do where these promise something, observed
 rivals: build
 	@tests/rivals
+
+## scale: a thousand daemons, a group of ten thousand, thirty thousand processes
+scale: build
+	$(GO) run ./tests/scale $(TESTBIN)
+
+## proof: samples of faults, recycle, soak and scale, for .ci/run
+proof: build
+	$(GO) run ./tests/faults $(TESTBIN)
+	$(GO) run ./tests/recycle $(TESTBIN)
+	$(GO) run ./tests/soak $(TESTBIN) -seconds 15
+	$(GO) run ./tests/scale $(TESTBIN) -quick
 
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:

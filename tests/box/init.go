@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -18,6 +19,9 @@ type Init struct {
 	// Ended, if it is set, is told of each orphan that has ended, with its
 	// name, before its number is free again.
 	Ended func(pid int, name string)
+
+	// Late keeps the init from its orphans: they stay zombies.
+	Late atomic.Bool
 
 	mu       sync.Mutex
 	children map[int]*Child
@@ -58,12 +62,11 @@ func (i *Init) Run() {
 }
 
 func (i *Init) reap() {
-	var info unix.Siginfo
-	if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		time.Sleep(100 * time.Microsecond) // ECHILD: there are none
+	pid := i.next()
+	if pid == 0 {
+		time.Sleep(100 * time.Microsecond)
 		return
 	}
-	pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16))) // si_pid, 64-bit
 	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	i.mu.Lock() // Start may not have entered it yet
 	child := i.children[pid]
@@ -78,6 +81,29 @@ func (i *Init) reap() {
 		child.status = status
 		close(child.done)
 	}
+}
+
+// next is a child that has ended, or 0.
+func (i *Init) next() (pid int) {
+	if !i.Late.Load() {
+		return ended(unix.P_ALL, 0)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for pid := range i.children {
+		if ended(unix.P_PID, pid) != 0 {
+			return pid
+		}
+	}
+	return 0
+}
+
+func ended(kind, id int) (pid int) {
+	var info unix.Siginfo
+	if err := unix.Waitid(kind, id, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil); err != nil {
+		return 0
+	}
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16))) // si_pid, 64-bit
 }
 
 // Start starts a program, by its path.

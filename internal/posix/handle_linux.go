@@ -53,15 +53,13 @@ func Pin(pid int) (*Handle, error) {
 // open makes a Handle that knows no start time yet.
 func open(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
-	switch err {
-	case nil:
+	if err == nil {
 		return &Handle{PID: pid, fd: fd}, nil
-	case unix.ENOSYS, unix.EPERM, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
-		// An old kernel, a seccomp filter, or a shortage: go by numbers.
-		// Tgkill(2) tells a process from a thread, whatever /proc hides.
-		if unix.Tgkill(pid, pid, 0) != unix.ESRCH {
-			return &Handle{PID: pid, fd: -1}, nil
-		}
+	}
+	// An old kernel, a seccomp filter, a shortage: go by numbers. Tgkill(2)
+	// tells a process from a thread, whatever /proc hides.
+	if err != unix.ESRCH && unix.Tgkill(pid, pid, 0) != unix.ESRCH {
+		return &Handle{PID: pid, fd: -1}, nil
 	}
 	return nil, unix.ESRCH
 }

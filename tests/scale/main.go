@@ -15,7 +15,8 @@ import (
 )
 
 // tolerance is how much dearer each one of many may be than each one of a
-// tenth. A quadratic cost makes it ten; caches and the machine's load, two.
+// tenth. A quadratic cost makes it ten; caches and the machine's load, two. But
+// what takes less than a second is too short to tell.
 const tolerance = 4
 
 func main() {
@@ -82,7 +83,7 @@ func (s *scale) figure(what string, n int, took time.Duration) {
 	if s.last == nil {
 		s.last = map[string]float64{}
 	}
-	if fewer, ok := s.last[what]; ok && each > tolerance*fewer {
+	if fewer, ok := s.last[what]; ok && each > tolerance*fewer && took > time.Second {
 		remark, s.bad = "  grows faster than the number", true
 	}
 	s.last[what] = each

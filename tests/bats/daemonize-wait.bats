@@ -151,6 +151,9 @@ READY=1"); exec sleep 1000'
     for _ in {1..20}; do
         daemonize -c . -n 20 ./say READY=1
     done
+    # It has ended before daemonize looks at what it said.
+    need strace
+    strace -f -o trace -e inject=recvmsg:delay_enter=500000 daemonize -c . -n 20 ./say READY=1
     end_all
 }
 
@@ -201,6 +204,19 @@ END
             eventually 2 nothing_left
         done
     done
+}
+
+@test "interrupted by a signal that the caller had blocked and ignored" {
+    # HUP and INT stay ignored, as nohup and a shell's background jobs want it.
+    "$PYTHON" "$BATS_TEST_DIRNAME/hostile.py" ignore block -- daemonize -w 100 -p app.pid sleep 1000 &
+    starter=$!
+    eventually 10 test -s app.pid
+    kill -HUP "$starter"
+    kill -INT "$starter"
+    kill -TERM "$starter"
+    status=0
+    wait "$starter" || status=$?
+    [[ $status -eq 143 && ! -e app.pid ]]
 }
 
 @test "interrupted at any moment of a wait: nothing, not even a pidfile" {

@@ -54,6 +54,8 @@ func (j *job) prepareToStay() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become a subreaper: %w", err)
 	}
+	// Whoever goes by command lines, as pkill -f does, means the command.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	return posix.CloseInherited(j.keep) // or whoever reads from it would wait
 }
 
@@ -66,8 +68,6 @@ func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Sign
 		lines: make(chan string, 16), said: make(chan struct{}),
 	}
 	signal.Notify(s.children, unix.SIGCHLD)
-	// Whoever goes by command lines, as pkill -f does, means the command.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	j.adopt()
 	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when

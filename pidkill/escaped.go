@@ -96,16 +96,22 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 		}
 	}
 	for _, pid := range slices.Sorted(maps.Keys(reach)) {
-		if h, err := posix.Pin(pid); err == nil && (reach[pid] != "-S" || t.after(h.Start)) {
+		if h, err := posix.Pin(pid); err == nil && (reach[pid] != "-S" || t.after(h)) {
 			t.escaped = append(t.escaped, escapee{h, reach[pid]})
 		}
 	}
 	return nil
 }
 
-// after tells whether a process of the daemon's session started after the
-// daemon. Its logger did not, for one, and is no escapee.
-func (t *target) after(start uint64) bool {
+// after tells whether the group of a process of the daemon's session started
+// after the daemon. That of its logger did not, for one: no escapee.
+func (t *target) after(h *posix.Handle) bool {
+	start := h.Start
+	if pgid, err := unix.Getpgid(h.PID); err == nil {
+		if leader, err := posix.ReadStat(pgid); err == nil {
+			start = leader.Start
+		}
+	}
 	if leader := t.prey.group.Leader; leader != nil {
 		return start > leader.Start
 	}

@@ -471,6 +471,7 @@ in_pause() {
     run daemonize -p app.pid sleep 1000
     [[ $status -eq 1 ]]
     run --separate-stderr pidkill app.pid
+    echo "$stderr"
     [[ $status -eq 0 && -z $stderr && ! -e app.pid ]]
     group_gone "$pid"
 }
@@ -592,7 +593,9 @@ in_pause() {
 }
 
 @test "'|command': one program for each stream" {
-    supervise -o "|sed 's/^/out: /' >$T/one" -e "|sed 's/^/err: /' >$T/two" sh -c 'echo a; echo b >&2; exit 4'
+    mkfifo go
+    supervise -o "|sed 's/^/out: /' >$T/one" -e "|sed 's/^/err: /' >$T/two" sh -c "echo a; echo b >&2; read -r x <'$T/go'; exit 4"
+    echo >go
     eventually 10 over
     [[ $(<one) == "out: a" ]]
     [[ $(<two) =~ ^"err: b"$'\n'"err: daemonize: sh: pid $pid ended: exit status 4 "$seconds$ ]]

@@ -108,18 +108,33 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return posix.StatusRefused
 	}
 	k.out, k.errs = stdout, stderr
-	targets := k.find()
-	switch {
-	case k.status:
-		k.tell(targets)
-	case k.dryRun:
-		k.explain(targets)
-	case k.signal != 0:
-		k.signalOnce(targets)
-	default:
-		k.end(targets)
+	status := posix.StatusOK
+	for all := range slices.Chunk(k.operands, atOnce()) {
+		k.operands = all
+		targets := k.find()
+		switch {
+		case k.status:
+			k.tell(targets)
+		case k.dryRun:
+			k.explain(targets)
+		case k.signal != 0:
+			k.signalOnce(targets)
+		default:
+			k.end(targets)
+		}
+		status = max(status, k.conclude(targets))
 	}
-	return k.conclude(targets)
+	return status
+}
+
+// atOnce is how many operands there are descriptors for: each takes up to
+// five while it is dealt with. Go has raised the limit as far as it goes.
+func atOnce() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 100
+	}
+	return int(min(limit.Cur/8+1, 1<<20))
 }
 
 // conclude reports what became of each operand; the largest status counts.

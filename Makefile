@@ -48,7 +48,7 @@ race:
 
 ## contexts: start daemons from sshd, cron, inetd, at, su, tmux and shells
 contexts: build
-	@RUNLEVEL=1 tests/need sshd:openssh-server ssh:openssh-client cron \
+	@tests/need sshd:openssh-server ssh:openssh-client cron \
 		inetd:openbsd-inetd at busybox zsh fish tmux unshare:util-linux
 	tests/run tests/contexts/contexts.bats
 

@@ -34,6 +34,13 @@ func (t *target) close() {
 	if t.file != nil {
 		t.file.Close()
 	}
+	if t.prey != nil {
+		t.prey.root.Close()
+	}
+	t.supervisor.Close()
+	for _, e := range t.escaped {
+		e.Close()
+	}
 }
 
 // errNotRunning is no failure, unless -m makes it one.

@@ -108,8 +108,9 @@ seconds='after [0-9]+\.[0-9] s'
     for s in "" -s "-s -r"; do
         # shellcheck disable=SC2086 # words
         try() { run --separate-stderr daemonize $s -p app.pid "$@"; }
-        try "$T/missing"
-        [[ $status -eq 127 && $stderr == "daemonize: $T/missing: command not found"* ]]
+        # shellcheck disable=SC2086 # words
+        run -127 --separate-stderr daemonize $s -p app.pid "$T/missing"
+        [[ $stderr == "daemonize: $T/missing: command not found"* ]]
         try "$T/script.txt"
         [[ $status -eq 126 ]]
         try -o "$T/no/such" sleep 1000

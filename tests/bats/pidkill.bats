@@ -20,7 +20,7 @@ teardown() {
 # start WORD...: runs it as a daemon with app.pid, waits until it says that it
 # is ready, and sets pid.
 start() {
-    daemonize -p app.pid -o ready "$@"
+    daemonize -t -p app.pid -o ready "$@"
     pid=$(<app.pid)
     eventually 10 grep -q ready ready
 }
@@ -286,7 +286,8 @@ leader = os.fork()
 if leader == 0:
     os.setpgid(0, 0)
     os.execvp("sleep", ["sleep", "1000"])
-os.setpgid(leader, leader)
+while os.getpgid(leader) != leader:
+    pass
 open("b.pid", "w").write("%d\n" % leader)
 killer = subprocess.Popen(["strace", "-f", "-o", "trace", "pidkill", "b.pid"])
 os.waitpid(leader, 0)

@@ -58,9 +58,9 @@ func (g *page) print(w io.Writer, forests []forest) error {
 	return err
 }
 
-// measure makes each column as wide as its widest cell. On a
-// narrow terminal the default columns other than the PIDs give way, one by
-// one, until a command can be seen.
+// measure makes each column as wide as its widest cell. On a narrow terminal
+// the default columns other than the PIDs give way, one by one, until there is
+// room for a command.
 func (g *page) measure(forests []forest) {
 	last := len(g.columns) - 1
 	g.widths = make([]int, last+1)

@@ -48,25 +48,32 @@ type search struct {
 	err  error
 }
 
-func (s *search) members(of func(*posix.Process) bool) map[int]bool {
+func (s *search) load() {
 	if s.ids == nil {
 		s.ids, s.err = posix.IDs(s.pids)
 	}
+}
+
+func (s *search) session(sid int) map[int]bool {
+	s.load()
 	in := map[int]bool{}
-	for i := range s.ids {
-		if of(&s.ids[i]) {
-			in[s.ids[i].PID] = true
+	for _, p := range s.ids {
+		if p.SID == sid {
+			in[p.PID] = true
 		}
 	}
 	return in
 }
 
-func (s *search) session(sid int) map[int]bool {
-	return s.members(func(p *posix.Process) bool { return p.SID == sid })
-}
-
 func (s *search) group(pgid int) map[int]bool {
-	return s.members(func(p *posix.Process) bool { return p.PGID == pgid })
+	s.load()
+	in := map[int]bool{}
+	for _, p := range s.ids {
+		if p.PGID == pgid {
+			in[p.PID] = true
+		}
+	}
+	return in
 }
 
 // descent is the processes that match, with their descendants.
@@ -98,14 +105,12 @@ func (t *target) find(s *search) error {
 		if err != nil {
 			return err
 		}
-		sid := 0
-		s.members(func(p *posix.Process) bool {
+		s.load()
+		for _, p := range s.ids {
 			if p.PID == pid {
-				sid = p.SID
+				t.kind, t.in = aSession, s.session(p.SID)
 			}
-			return false
-		})
-		t.kind, t.in = aSession, s.session(sid)
+		}
 	default:
 		t.kind, t.in = aSubtree, s.descent(t.named)
 		if len(t.in) == 0 {

@@ -16,9 +16,18 @@ killed_at() {
         daemonize -p app.pid "${@:3}" sleep 1000 2>/dev/null
 }
 
+# settled: nobody but the command is at work any more.
+settled() {
+    local p
+    for p in $(survivors); do
+        grep -qsx sleep "/proc/$p/comm" || return 1
+    done
+}
+
 # sound: nothing runs, or pidkill ends all that does, and removes the pidfile.
 sound() {
     local running
+    eventually 10 settled
     running=$(survivors)
     if [[ -z $running ]]; then
         run -0 daemonize -p app.pid sleep 1000 # nor is anything in the way
@@ -27,7 +36,7 @@ sound() {
     fi
     run -0 pidkill app.pid
     [[ ! -e app.pid ]]
-    eventually 2 nothing_left || fail "left: $(survivors) of $running"
+    eventually 10 nothing_left || fail "left: $(survivors) of $running"
 }
 
 @test "KILL between any two system calls" {
@@ -47,19 +56,12 @@ sound() {
     for call in "${calls[@]}"; do
         echo 4194304 >app.pid
         killed_at "$call" 1 -w 0.05 || :
-        eventually 5 settled
+        eventually 10 settled
         if [[ -s app.pid && -z $(survivors) ]]; then rm app.pid; fi # still the stale one
         sound
     done
 }
 
-# settled: no daemonize is at work any more.
-settled() {
-    local p
-    for p in $(survivors); do
-        [[ $(<"/proc/$p/comm") != daemonize ]] 2>/dev/null || return 1
-    done
-}
 
 @test "KILL after the fork and before the PID is written: the holder of the lock is the daemon" {
     need strace
@@ -70,7 +72,7 @@ settled() {
     [[ $output == *"already running (the lock is held by $(survivors) (sleep, user "* ]]
     pidkill app.pid
     [[ ! -e app.pid ]]
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }
 
 @test "INT and STOP at any moment" {
@@ -92,5 +94,5 @@ for i in range(60):
         subprocess.call(["pidkill", "-qf", "app.pid"])
         assert not os.path.exists("app.pid"), (i, sig, text)
 END
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }

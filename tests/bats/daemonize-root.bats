@@ -17,7 +17,7 @@ setup() {
 refused() { # TEXT ARGUMENT...
     run --separate-stderr -125 timeout 20 daemonize "${@:2}" sleep 1000
     [[ $stderr == "daemonize: "*"$1"* && $stderr != *$'\n'* ]] || fail "$stderr"
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }
 
 @test "-u: user, group and groups are set, for good; files have the promised owners" {

@@ -35,7 +35,7 @@ fails() {
     run --separate-stderr "-$1" timeout 60 daemonize -p app.pid "${@:3}"
     [[ -z $output && $stderr == "daemonize: "*"$2"* && $stderr != *$'\n'* ]] || fail "$stderr"
     [[ ! -e app.pid ]] || fail "pidfile left"
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }
 
 @test "-w: a command that dies at once is reported, by exit 0, exit 1 and signal" {
@@ -76,7 +76,7 @@ fails() {
     run -1 daemonize -p app.pid sleep 1000 # its child has the lock
     pidkill app.pid
     [[ ! -e app.pid ]]
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }
 
 @test "-n: READY=1 is status 0, from any process of the user's" {
@@ -201,7 +201,7 @@ p.send_signal(sig)
 assert p.wait(30) == -sig, p.returncode
 assert not os.path.exists("app.pid")
 END
-            eventually 2 nothing_left
+            eventually 10 nothing_left
         done
     done
 }

@@ -16,7 +16,7 @@ fails() {
         [[ $stderr != *$'\n'* ]] || fail "$stderr"
     fi
     [[ ! -e app.pid ]] || fail "pidfile left"
-    eventually 2 nothing_left
+    eventually 10 nothing_left
 }
 
 # end: ends the daemon. It is quicker than end_all, which looks for others.

@@ -188,8 +188,9 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     need strace
     idle setsid sleep
     eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
-    run -0 --separate-stderr strace -f -qq -e trace=none -e inject=getsid,getpgid:error=EPERM pgtree -ns "$pid"
-    is "sleep($pid)"
+    run -0 --separate-stderr strace -f -qq -e trace=none -e inject=getsid,getpgid:error=EPERM pgtree -s "$pid"
+    is "session $pid
+\`-sleep($pid)"
 }
 
 @test "a number is found without reading the processes that are not shown" {

@@ -79,15 +79,15 @@ var errStat = errors.New("malformed stat")
 // parentheses and newlines too, so it ends at the last ")".
 func parseStat(line []byte, p *Process) error {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
-	if open < 2 || end < open || len(line) < end+4 {
+	if open < 0 || end < open || len(line) < end+4 || line[end+1] != ' ' {
 		return errStat
 	}
-	pid, _, ok := number(line[:open])
-	if !ok {
+	pid, rest, ok := number(line[:open])
+	if !ok || string(rest) != " " {
 		return errStat
 	}
-	var f [19]int64      // fields 4 to 22
-	rest := line[end+3:] // each with its blank
+	var f [19]int64     // fields 4 to 22
+	rest = line[end+3:] // each with its blank
 	for i := range f {
 		if f[i], rest, ok = number(rest); !ok {
 			return errStat
@@ -105,9 +105,7 @@ func parseStat(line []byte, p *Process) error {
 
 // number takes a decimal number and a blank before it off the front of b.
 func number(b []byte) (n int64, rest []byte, ok bool) {
-	if len(b) > 0 && b[0] == ' ' {
-		b = b[1:]
-	}
+	b = bytes.TrimPrefix(b, []byte(" "))
 	negative := len(b) > 0 && b[0] == '-'
 	if negative {
 		b = b[1:]

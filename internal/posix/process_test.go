@@ -62,6 +62,8 @@ func TestParseStat(t *testing.T) {
 		strings.Replace(line, " 77 ", " 9999999999999999999 ", 1),
 		strings.Replace(line, "42 ", "x ", 1),
 		")42 (" + line,
+		strings.Replace(line, ") ", ")x", 1),
+		strings.Replace(line, "42 (", "42(", 1),
 	} {
 		if err := parseStat([]byte(bad), new(Process)); err == nil {
 			t.Errorf("%q: no error", bad)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -41,10 +40,12 @@ func copyOf(argv0 string) (result, bool) {
 	return result(fd), true
 }
 
-// setName sets the name that ps(1) shows as COMM.
+// setName sets the name that ps(1) shows as COMM: that of the first thread.
+// PR_SET_NAME would set that of any.
 func setName(name string) {
-	if p, err := unix.BytePtrFromString(name); err == nil {
-		unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(p)), 0, 0, 0)
+	if fd, err := unix.Open("/proc/self/comm", unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+		posix.FD(fd).Write([]byte(name))
+		unix.Close(fd)
 	}
 }
 

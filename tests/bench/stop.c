@@ -1,6 +1,6 @@
 /*
- * stop SIZE ROUNDS FILE A... -- B... : how long two commands take to end a
- * group of SIZE processes that die on TERM. They are called in turn, with the
+ * stop SIZE[:TIME] ROUNDS FILE A... -- B... : how long two commands take to end
+ * a group of SIZE processes that die on TERM, after that many microseconds. They are called in turn, with the
  * pidfile FILE as last argument, each on a group of its own. Prints the median
  * of each in microseconds, and the median of the ratios A/B.
  *
@@ -22,6 +22,15 @@
 #include <unistd.h>
 
 extern char **environ;
+
+static int linger;
+
+static void end(int sig)
+{
+	(void)sig;
+	usleep(linger);
+	_exit(0);
+}
 
 static double now(void)
 {
@@ -46,7 +55,7 @@ static void start_group(int size, const char *file)
 		for (i = 1; i < size; i++)
 			if (fork() == 0)
 				break;
-		signal(SIGTERM, SIG_DFL);
+		signal(SIGTERM, linger ? end : SIG_DFL);
 		if (write(ready[1], "", 1) != 1)
 			_exit(1);
 		close(ready[0]);
@@ -108,7 +117,7 @@ static char **command(char **at, char *file, char ***next)
 	while (at[n] && strcmp(at[n], "--"))
 		n++;
 	if (n == 0 || !(argv = calloc(n + 2, sizeof *argv)))
-		errx(2, "usage: stop size rounds file a ... -- b ...");
+		errx(2, "usage: stop size[:time] rounds file a ... -- b ...");
 	for (i = 0; i < n; i++)
 		argv[i] = at[i];
 	argv[n] = file;
@@ -123,8 +132,10 @@ int main(int argc, char **argv)
 	double *ta, *tb, *ratio;
 
 	if (argc < 7)
-		errx(2, "usage: stop size rounds file a ... -- b ...");
+		errx(2, "usage: stop size[:time] rounds file a ... -- b ...");
 	size = atoi(argv[1]);
+	if (strchr(argv[1], ':'))
+		linger = atoi(strchr(argv[1], ':') + 1);
 	rounds = atoi(argv[2]);
 	a = command(argv + 4, argv[3], &rest);
 	b = command(rest, argv[3], &rest);

@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover rivals faults faults-all recycle soak scale proof lint install uninstall \
+.PHONY: build demo test race contexts fuzz cover bench rivals faults faults-all recycle soak scale proof lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -84,6 +84,12 @@ soak: build
 ## rivals: what other programs do where these promise something, observed
 rivals: build
 	@tests/rivals
+
+## bench: how fast the programs are, in pairs with others, on this machine
+bench: build
+	@tests/need cc:gcc /usr/include/stdio.h:libc6-dev strace daemon pstree:psmisc \
+		ps:procps start-stop-daemon:dpkg unshare:util-linux /usr/bin/python3:python3
+	for b in daemonize pidkill pgtree supervise; do tests/bench/$$b.sh || exit; done
 
 ## scale: a thousand daemons, a group of ten thousand, thirty thousand processes
 scale: build

@@ -286,6 +286,22 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     end_all
 }
 
+@test "a limit of 2^30 descriptors: no loop over it, and it is kept" {
+    need_root
+    local before limit=1073741816 # the kernel's own maximum for fs.nr_open
+    before=$(</proc/sys/fs/nr_open)
+    echo "$limit" 2>/dev/null >/proc/sys/fs/nr_open || skip "fs.nr_open cannot be raised"
+    run bash -c 'ulimit -n "$1" || exit 77; exec 9</dev/null; exec timeout 10 "${@:2}"' - \
+        "$limit" daemonize -p app.pid sleep 1000
+    echo "$before" >/proc/sys/fs/nr_open
+    ((status != 77)) || skip "needs CAP_SYS_RESOURCE"
+    ((status == 0))
+    daemon
+    [[ $(fds "$pid") == "0 1 2 50" ]]
+    [[ $(awk '/Max open files/ { print $4 }' "/proc/$pid/limits") -eq $limit ]]
+    end_all
+}
+
 @test "nice value and limits are kept" {
     (ulimit -n 77 && ulimit -c 0 && ulimit -s 4096 && ulimit -u 4000 &&
         nice -n 5 daemonize -p app.pid sleep 1000)

@@ -185,6 +185,9 @@ func openFiles() ([]int, error) {
 	}
 	defer unix.Close(dir)
 	fds, err := numbers(dir, make([]byte, 4096), nil)
+	if err != nil {
+		err = fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
+	}
 	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 || fd == dir }), err
 }
 

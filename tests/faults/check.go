@@ -27,6 +27,7 @@ type scenario struct {
 	keep    bool // the run is to leave a daemon as it is
 	user    bool // it runs as nobody
 	before  string
+	stays   bool // a supervisor does
 }
 
 const (
@@ -38,7 +39,7 @@ func scenarios() []*scenario {
 	var list []*scenario
 	start := func(name, before string, args ...string) {
 		s := &scenario{name: "daemonize " + name, program: "daemonize", args: args, before: before}
-		s.user = slices.Contains(args, "-u")
+		s.user, s.stays = slices.Contains(args, "-u"), slices.Contains(args, "-s")
 		led := *s
 		led.name, led.lead = s.name+", copy", true
 		// These wait, or stay, and so start the copy in any case.
@@ -54,6 +55,7 @@ func scenarios() []*scenario {
 	start("-u", "", "-u", "nobody", "-p", pidfile, "-o", "log", "sleep", "1000")
 	start("-w", "", "-w", "0.02", "-p", pidfile, "sleep", "1000")
 	start("-n", "", "-n", "5", "-p", pidfile, "/proc/1/exe", "-ready")
+	start("-s", "", "-s", "-p", pidfile, "sleep", "1000")
 	stop := func(name string, prepare func(*bench) error, args ...string) {
 		s := &scenario{name: "pidkill " + name, program: "pidkill", args: append(args, pidfile), prepare: prepare}
 		s.keep = strings.Contains(name, "-0") || strings.Contains(name, "-n")
@@ -133,7 +135,7 @@ func (b *bench) try(s *scenario, f fault, c *counts) hit {
 			os.Exit(1)
 		}
 	}
-	o, err := b.tracers[s.program].run(append([]string{s.program}, s.args...), s.lead, f)
+	o, err := b.tracers[s.program].run(append([]string{s.program}, s.args...), s.lead, s.stays, f)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "faults: %s: %v\n", s.name, err)
 		os.Exit(1)
@@ -266,11 +268,20 @@ func (b *bench) nothingElse(o *outcome) error {
 // started is for a daemonize whose status is 0.
 func (b *bench) started(s *scenario, o *outcome) error {
 	running := box.Alive(b.victim)
+	parent := 1
+	if s.stays {
+		i := slices.IndexFunc(running, func(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" })
+		if i < 0 || running[i].PPID != 1 || running[i].SID != running[i].PID {
+			return fmt.Errorf("no supervisor in %s", box.Names(running))
+		}
+		parent = running[i].PID
+		running = slices.Delete(running, i, i+1)
+	}
 	if len(running) != 1 {
 		return fmt.Errorf("status 0, and there run: %s", box.Names(running))
 	}
 	p := running[0]
-	if p.PPID != 1 || p.PGID != p.PID || p.SID == p.PID || p.SID == 1 || p.TTY != 0 {
+	if p.PPID != parent || p.PGID != p.PID || p.SID == p.PID || p.SID == 1 || p.TTY != 0 {
 		return fmt.Errorf("not a daemon: %s", box.Names(running))
 	}
 	want := []int{0, 0, 0}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -121,7 +122,9 @@ const errorFile = "stderr"
 
 // run runs the program with one fault, until nothing of it is traced any more:
 // its own processes have ended, and the command it started was let go.
-func (t *tracer) run(argv []string, lead bool, f fault) (o outcome, err error) {
+// A supervisor does not end: it is let go when it has started the command and
+// its original has returned.
+func (t *tracer) run(argv []string, lead, supervised bool, f fault) (o outcome, err error) {
 	if o.pid, err = spawn(t.program, argv, lead, true); err != nil {
 		return o, err
 	}
@@ -139,8 +142,15 @@ func (t *tracer) run(argv []string, lead bool, f fault) (o outcome, err error) {
 	defer expired.Stop()
 	threads := map[int]*thread{o.pid: {process: o.pid}}
 	count := 0
+	commands, returned, letGo := 0, false, false
 	t.profile = nil
-	for len(threads) > 0 || f.kind == kill && t.unseen() {
+	for len(threads) > 0 || (f.kind == kill || supervised) && t.unseen() {
+		if supervised && returned && commands > 0 && !letGo {
+			letGo = true
+			for tid := range threads {
+				ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+			}
+		}
 		var status unix.WaitStatus
 		tid, err := unix.Wait4(-1, &status, unix.WALL, nil)
 		if err == unix.EINTR {
@@ -151,7 +161,7 @@ func (t *tracer) run(argv []string, lead bool, f fault) (o outcome, err error) {
 		}
 		if !status.Stopped() {
 			if delete(threads, tid); tid == o.pid {
-				o.status = status
+				o.status, returned = status, true
 			}
 			continue
 		}
@@ -168,12 +178,17 @@ func (t *tracer) run(argv []string, lead bool, f fault) (o outcome, err error) {
 			if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", tid)); exe != t.program {
 				request = unix.PTRACE_DETACH
 				delete(threads, tid)
+				commands++
 			}
 		case event != 0: // the news of a clone, or its first stop
 		case status.StopSignal() == unix.SIGTRAP|0x80:
 			t.call(tid, th, f, &count, &o.hit)
 		default:
 			signal = int(status.StopSignal())
+		}
+		if letGo && request == unix.PTRACE_SYSCALL {
+			request = unix.PTRACE_DETACH
+			delete(threads, tid)
 		}
 		ptrace(request, tid, 0, uintptr(signal)) // ESRCH: it was killed
 	}
@@ -274,13 +289,16 @@ func (t *tracer) call(tid int, th *thread, f fault, count *int, h *hit) {
 	}
 }
 
-// unseen tells whether a process is traced that has not reported yet: its
-// parent was killed while it made it.
+// unseen tells whether a thread is traced that has not reported yet: whoever
+// made it was killed or let go meanwhile.
 func (t *tracer) unseen() bool {
 	for _, p := range box.Alive(t.spare) {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
-		if strings.Contains(string(text), "\nTracerPid:\t1\n") {
-			return true
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.PID))
+		for _, task := range tasks {
+			text, _ := os.ReadFile(task)
+			if strings.Contains(string(text), "\nTracerPid:\t1\n") {
+				return true
+			}
 		}
 	}
 	return false

@@ -296,9 +296,13 @@ func (w *worker) quiet(s *slot) {
 	w.broken("a start that does not end")
 }
 
-// of tells whether a process of daemonize works for the slot's generation.
+// of tells whether a process of daemonize works for the slot's generation. One
+// that has no environment is in the middle of execve(2): it may.
 func (w *worker) of(pid int, s *slot) bool {
-	environ, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err == nil && len(environ) == 0 {
+		return true
+	}
 	prefix := fmt.Sprintf("OP=%d.%d.", s.number, s.generation)
 	return slices.ContainsFunc(strings.Split(string(environ), "\x00"), func(e string) bool {
 		return strings.HasPrefix(e, prefix)

@@ -285,7 +285,13 @@ func (w *worker) quiet(s *slot) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		busy := false
 		for _, p := range box.Alive(w.victimPIDs()...) {
-			if starter(p) && w.of(p.PID, s) && !strings.Contains(p.Args, "\x00-s\x00") {
+			if !starter(p) {
+				continue
+			}
+			// One without arguments is in the middle of execve(2), for
+			// whatever slot.
+			busy = busy || p.Args == ""
+			if w.of(p.PID, s) && !strings.Contains(p.Args, "\x00-s\x00") {
 				busy = true
 			}
 		}
@@ -296,13 +302,9 @@ func (w *worker) quiet(s *slot) {
 	w.broken("a start that does not end")
 }
 
-// of tells whether a process of daemonize works for the slot's generation. One
-// that has no environment is in the middle of execve(2): it may.
+// of tells whether a process of daemonize works for the slot's generation.
 func (w *worker) of(pid int, s *slot) bool {
-	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err == nil && len(environ) == 0 {
-		return true
-	}
+	environ, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	prefix := fmt.Sprintf("OP=%d.%d.", s.number, s.generation)
 	return slices.ContainsFunc(strings.Split(string(environ), "\x00"), func(e string) bool {
 		return strings.HasPrefix(e, prefix)

@@ -82,7 +82,7 @@ func take(f *posix.Pidfile, keep []int, settled bool) error {
 	pid, err := f.PID()
 	switch {
 	case err == nil:
-		return running(f, pid) // it may have closed the lock's descriptor
+		return running(f, pid, false) // it may have closed the lock's descriptor
 	case err == posix.ErrEmpty, errors.Is(err, posix.ErrRange):
 		return nil
 	}
@@ -114,7 +114,7 @@ func whose(f *posix.Pidfile, settled bool) error {
 	pid, err := f.PID()
 	switch {
 	case err == nil:
-		if err := running(f, pid); err != nil {
+		if err := running(f, pid, true); err != nil {
 			return err
 		}
 	case err != posix.ErrEmpty && !errors.Is(err, posix.ErrRange):
@@ -148,8 +148,9 @@ func held(f *posix.Pidfile) error {
 	return posix.Failf(posix.StatusRunning, "already running (the lock is held by %s)", strings.Join(names, ", "))
 }
 
-// running is the Failure that says so if pid is the file's daemon and lives.
-func running(f *posix.Pidfile, pid int) error {
+// running is the Failure that says so if pid is the file's daemon and lives. A
+// process that proc(5) hides (hidepid) is one if somebody holds the lock.
+func running(f *posix.Pidfile, pid int, locked bool) error {
 	h, err := posix.Pin(pid)
 	if err == unix.ESRCH {
 		return nil
@@ -158,7 +159,8 @@ func running(f *posix.Pidfile, pid int) error {
 		return err
 	}
 	defer h.Close()
-	if h.Exited() || errors.Is(f.Identify(h), posix.ErrStale) {
+	err = f.Identify(h)
+	if h.Exited() || errors.Is(err, posix.ErrStale) || err != nil && !locked {
 		return nil
 	}
 	return posix.Failf(posix.StatusRunning, "already running (pid %d)", pid)

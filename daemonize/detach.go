@@ -62,7 +62,7 @@ func (r result) tell(status int) {
 
 // interrupts are the signals that a waiting daemonize acts on: unless the
 // caller had them ignored, as nohup(1) does.
-var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
+var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 
 // detach has a copy in a new session do the work, and returns the status it
 // tells. Interrupted meanwhile, it has the copy clean up and ends as the copy
@@ -145,6 +145,7 @@ func (c *config) detach() (status int, err error) {
 // it blocked.
 func die(sig unix.Signal) {
 	signal.Reset(sig)
+	posix.ResetSignal(sig)
 	runtime.LockOSThread()
 	unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 	unix.Kill(unix.Getpid(), sig)

@@ -98,6 +98,7 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
+	posix.QuitQuietly()
 	c, err := parse(args)
 	switch {
 	case err != nil:
@@ -152,7 +153,7 @@ func parse(args []string) (*config, error) {
 		case 'a':
 			c.appending = true
 		case 'c':
-			c.dir = o.Arg
+			c.dir, err = path(o)
 		case 'E':
 			if strings.IndexByte(o.Arg, '=') < 1 {
 				return nil, fmt.Errorf("-E: %s: expected NAME=VALUE", posix.Escape(o.Arg))
@@ -251,7 +252,10 @@ func (c *config) check() error {
 
 func path(o posix.Given) (string, error) {
 	if o.Arg == "" {
-		return "", fmt.Errorf("an empty file name")
+		return "", errors.New("an empty file name")
+	}
+	if o.Arg == "|" && (o.Letter == 'o' || o.Letter == 'e') {
+		return "", errors.New("|: which program?")
 	}
 	return o.Arg, nil
 }

@@ -114,6 +114,11 @@ func (j *job) acquire(interrupted <-chan os.Signal) (err error) {
 		j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
 	}
 	if j.config.pidfile != "" {
+		if j.lockfile != nil && j.lockfile.IsAt(j.config.pidfile) { // old scripts do that
+			j.lockfile.Close()
+			j.lockfile, j.ownLockfile = nil, false
+			j.command.Inherit = slices.Clone(j.keep)
+		}
 		if j.pidfile, err = acquire(j.config.pidfile, trust, j.keep, interrupted); err != nil {
 			return err
 		}
@@ -208,6 +213,9 @@ func (j *job) become() error {
 		if err := j.pidfile.Write(unix.Getpid()); err != nil {
 			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
 		}
+	}
+	if j.verbose {
+		fmt.Fprintf(j.messages, "daemonize: %s: running (pid %d)\n", posix.Escape(j.config.command[0]), unix.Getpid())
 	}
 	return j.try(j.command.Exec)
 }

@@ -187,7 +187,11 @@ func (s *supervisor) judge() bool {
 	ran := time.Since(s.began)
 	text := fmt.Sprintf("%s: pid %d ended: %s after %.1f s", posix.Escape(s.config.command[0]), s.group.ID, manner(s.how), ran.Seconds())
 	switch {
-	case !s.respawn || s.how.Exited() && s.how.ExitStatus() == 0:
+	case s.how.Exited() && s.how.ExitStatus() == 0:
+		if !s.quiet {
+			s.say("%s", text)
+		}
+	case !s.respawn:
 		s.say("%s", text)
 	case s.pidfile != nil && s.pidfile.Operate(unix.F_WRLCK) != nil:
 		s.say("%s; not starting it again, as it is being stopped", text)

@@ -84,6 +84,7 @@ func main() {
 // run is pgtree below main.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
+	posix.QuitQuietly()
 	c, err := parse(args)
 	switch {
 	case err != nil:

@@ -238,6 +238,9 @@ func (k *killer) remove(t *target) {
 	err := f.Read()
 	switch {
 	case err != nil:
+	case t.locked && t.prey != nil && t.prey.alone && !k.force:
+		k.note(t, "not removed: its lock is held by others of its group")
+		return
 	case string(f.Content) != before || t.locked && starting(f):
 		err = posix.ErrMoved
 	default:
@@ -248,8 +251,8 @@ func (k *killer) remove(t *target) {
 		k.say(t, "removed")
 	case posix.ErrMoved:
 		k.say(t, "not removed: it is another one by now")
-	default:
-		t.err = fmt.Errorf("cannot remove the pidfile: %w", err)
+	default: // which is no reason to say that the daemon runs
+		fmt.Fprintf(k.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
 	}
 }
 

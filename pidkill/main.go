@@ -92,6 +92,7 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
+	posix.QuitQuietly()
 	k, err := parse(args)
 	switch {
 	case err != nil:
@@ -248,6 +249,8 @@ func parse(args []string) (*killer, error) {
 		return nil, errors.New("which process group?")
 	case len(operands) == 0:
 		return nil, errors.New("which pidfile?")
+	case slices.Contains(operands, ""):
+		return nil, errors.New("an operand is empty")
 	case retry != "" && kill, timeout >= 0 && kill, timeout >= 0 && retry != "":
 		return nil, errors.New("-t, -r and -9: choose one")
 	case k.signal != 0 && acts:

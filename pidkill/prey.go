@@ -19,6 +19,7 @@ type prey struct {
 	list    func() ([]int, error)
 	whole   func(int) int  // the group of a member that is all in the set, else 0; or nil
 	allowed func(int) bool // nil: all of them may be signalled
+	alone   bool           // it is one process
 }
 
 // preyOf is the prey of the scope asked for, around a group, or around the
@@ -72,6 +73,8 @@ func alone(what string, h *posix.Handle) *prey {
 		root: h,
 		has:  func(pid int) bool { return pid == h.PID && !h.Exited() },
 		list: func() ([]int, error) { return []int{h.PID}, nil },
+
+		alone: true,
 	}
 }
 
@@ -216,7 +219,7 @@ func (t *tree) has(pid int) bool {
 }
 
 func (t *tree) list() ([]int, error) {
-	pids, err := posix.PIDs()
+	pids, err := posix.EveryPID()
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +229,17 @@ func (t *tree) list() ([]int, error) {
 	}
 	in := []int{}
 	tracked := map[int]uint64{}
+	if len(rows) < len(pids) { // of what /proc hides only the group is known
+		shown := map[int]bool{}
+		for _, p := range rows {
+			shown[p.PID] = true
+		}
+		for _, pid := range pids {
+			if !shown[pid] && t.whole(pid) != 0 {
+				in = append(in, pid)
+			}
+		}
+	}
 	for again := true; again; { // a child may stand before its parent
 		again = false
 		for i := range rows {

@@ -105,8 +105,11 @@ func (k *killer) check(t *target) error {
 // group is what a process group ID stands for, as an operand with -g.
 func (k *killer) group(operand string) (*prey, error) {
 	pgid, err := posix.ParsePID([]byte(operand))
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, posix.ErrRange):
+		return nil, errors.New("no process group that may be ended")
+	case err != nil:
+		return nil, errors.New("not a process group ID")
 	}
 	g := &posix.Group{ID: pgid}
 	if h, err := posix.Pin(pgid); err == nil {
@@ -117,6 +120,9 @@ func (k *killer) group(operand string) (*prey, error) {
 		h.Close()
 	}
 	h, _, err := member(g, func(*posix.Handle) bool { return true })
+	if other, no := unix.Getpgid(pgid); err == errNotRunning && no == nil && other != pgid {
+		return nil, fmt.Errorf("%w (process %d is in group %d)", err, pgid, other)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +140,7 @@ func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, oth
 		if g.Empty() {
 			return nil, false, errNotRunning
 		}
-		all, err := posix.PIDs()
+		all, err := posix.EveryPID()
 		if err != nil {
 			return nil, false, err
 		}
@@ -163,8 +169,6 @@ func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, oth
 		switch {
 		case others, len(members) > 0 && slices.Equal(members, last):
 			return nil, others, errNotRunning
-		case len(members) == 0 && g.Signal(0) == unix.EPERM: // proc(5), hidepid
-			return nil, false, fmt.Errorf("group %d is hidden: %w", g.ID, unix.EPERM)
 		}
 		last = members
 	}
@@ -177,7 +181,7 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		f, err := posix.OpenPidfile(path)
 		if err == unix.ENOENT {
-			return nil, errNotRunning
+			return nil, fmt.Errorf("%w (no such file)", errNotRunning)
 		}
 		if err != nil {
 			return nil, err
@@ -226,6 +230,9 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 		return nil, err
 	}
 	p, err := k.identify(t, pid)
+	if errors.Is(err, errNotRunning) && (k.status || k.dryRun) && f.Operator(unix.F_RDLCK) != 0 {
+		return k.starting(t)
+	}
 	if err == nil && k.stops() && k.scope != theProcess {
 		sid, err := unix.Getsid(p.root.PID)
 		if err == nil && sid > 1 && sid != p.root.PID && f.HeldBy(sid) && f.WrittenBy(sid) {

@@ -1,8 +1,10 @@
 package posix
 
 import (
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +46,7 @@ func (g *Group) Has(pid int) bool {
 // One that vanished before it could be asked counts too: it may have been
 // one, and have left a child that the list missed.
 func Matching(get func(pid int) (int, error), id int) ([]int, error) {
-	all, err := PIDs()
+	all, err := EveryPID()
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +57,28 @@ func Matching(get func(pid int) (int, error), id int) ([]int, error) {
 		}
 	}
 	return some, nil
+}
+
+// EveryPID is PIDs, and where /proc hides the processes of others (proc(5),
+// hidepid), init first of all, whatever number the kernel knows: threads too.
+func EveryPID() ([]int, error) {
+	pids, err := PIDs()
+	if err != nil || pids[0] == 1 {
+		return pids, err
+	}
+	most := MaxPID
+	if text, err := os.ReadFile(ProcRoot + "/sys/kernel/pid_max"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			most = min(most, n)
+		}
+	}
+	pids = pids[:0]
+	for pid := 1; pid <= most; pid++ {
+		if _, err := unix.Getpgid(pid); err != unix.ESRCH {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
 }
 
 // Children are the processes that a thread of pid is the parent of. Not every
@@ -228,7 +252,7 @@ func (p *pass) members(pgid int) ([]int, error) {
 	if p.groups == nil {
 		p.groups = map[int][]int{}
 		var pids []int
-		pids, p.err = PIDs()
+		pids, p.err = EveryPID()
 		for _, pid := range pids {
 			if id, err := unix.Getpgid(pid); err == nil {
 				p.groups[id] = append(p.groups[id], pid)

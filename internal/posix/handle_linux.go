@@ -39,7 +39,7 @@ func Pin(pid int) (*Handle, error) {
 	}
 	stat, err := ReadStat(pid)
 	h.Parent, h.Start, h.Kernel = stat.PPID, stat.Start, stat.Kernel()
-	if err == nil || errors.Is(err, unix.ESRCH) {
+	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPERM) {
 		// Hidden by proc(5), hidepid; or reaped, and then the row may be a
 		// successor's.
 		if err = h.Signal(0); err != unix.ESRCH {

@@ -235,6 +235,12 @@ func (f *Pidfile) current() error {
 	return err
 }
 
+// IsAt tells whether another path leads to the same file.
+func (f *Pidfile) IsAt(path string) bool {
+	var st unix.Stat_t
+	return unix.Stat(path, &st) == nil && f.is(&st)
+}
+
 // Read reads the content and the time it was written.
 func (f *Pidfile) Read() error {
 	buf := make([]byte, maxContent+1)

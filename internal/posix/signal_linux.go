@@ -22,6 +22,17 @@ func rtSigaction(sig unix.Signal, act, old *sigaction) {
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), sigsetSize, 0, 0)
 }
 
+// QuitQuietly gives SIGQUIT back its default action, if the caller had not
+// ignored it: the Go runtime would print every goroutine's stack.
+func QuitQuietly() {
+	if !ignored(unix.SIGQUIT) {
+		ResetSignal(unix.SIGQUIT)
+	}
+}
+
+// ResetSignal gives a signal its default action, behind the runtime's back.
+func ResetSignal(sig unix.Signal) { rtSigaction(sig, &sigaction{handler: sigDefault}, nil) }
+
 // IgnoreFileSizeSignal makes a write past RLIMIT_FSIZE fail with EFBIG, where
 // the Go runtime would print a stack and end the program by SIGXFSZ.
 func IgnoreFileSizeSignal() {
@@ -41,7 +52,7 @@ func ignored(sig unix.Signal) bool {
 func resetSignals() {
 	for sig := unix.Signal(1); sig <= rtmax; sig++ {
 		if ignored(sig) {
-			rtSigaction(sig, &sigaction{handler: sigDefault}, nil)
+			ResetSignal(sig)
 		}
 	}
 }

@@ -52,6 +52,10 @@ func (c *Command) Spawn() (pid int, err error) {
 		for _, gid := range c.User.Groups {
 			attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(gid))
 		}
+		// They would survive where SECBIT_NO_SETUID_FIXUP is set:
+		// capabilities(7). Each thread has its own.
+		runtime.LockOSThread()
+		unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	}
 	pid, err = syscall.ForkExec(c.Path, c.Argv, attr)
 	IgnoreFileSizeSignal() // prepare took that back

@@ -161,15 +161,19 @@ READY=1"); exec sleep 1000'
     need_root
     chmod 755 .
     # Root's own word does not count for nobody's command.
-    daemonize -v -u nobody -c . -n 3 -p app.pid sh -c 'echo $NOTIFY_SOCKET >/proc/self/fd/1; exec sleep 1000' -o x &
+    daemonize -v -u nobody -n 300 -p app.pid sleep 1000 2>said &
     starter=$!
     eventually 10 test -s app.pid
     socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
     [[ $(stat -c '%U %a' "$(dirname "$socket")") == "nobody 700" ]]
     NOTIFY_SOCKET=$socket ./say READY=1
+    # What comes after it is heard, so it was heard too.
+    NOTIFY_SOCKET=$socket as_user ./say STATUS=after
+    eventually 20 grep -q after said
+    kill -TERM $starter
     status=0
     wait $starter || status=$?
-    [[ $status -eq 124 ]]
+    [[ $status -eq 143 && ! -e app.pid ]]
     daemonize -u nobody -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
     [[ $(field "$(<app.pid)" Uid | cut -f 1) -eq $(id -u nobody) ]]
     end_all

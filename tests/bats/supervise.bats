@@ -640,7 +640,7 @@ sequence() {
 # whole one; then sets written to what the first wrote for certain.
 through_a_kill() {
     cat >writer.py <<'END'
-import os, sys
+import os, signal, sys
 lines, state = int(sys.argv[1]), sys.argv[2]
 run = 2 if os.path.exists(state) else 1
 progress = os.open(state, os.O_RDWR | os.O_CREAT)
@@ -650,6 +650,8 @@ for first in range(1, lines + 1, 250):
     os.write(1, b"".join(b"%d %d\n" % (run, n) for n in range(first, last + 1)))
     if run == 1:
         os.pwrite(progress, b"%d\n" % last, 0)
+        if last >= lines // 2:
+            signal.pause() # for KILL
 END
     supervise -r -o "|$1" "$PYTHON" "$T/writer.py" "$total" "$T/state"
     far() { [[ -s state && $(<state) -ge $((total / 3)) ]]; }

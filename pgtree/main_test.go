@@ -309,6 +309,38 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+func TestCells(t *testing.T) {
+	for want, p := range map[string]posix.Process{
+		"S":     {State: 'S', PID: 5, TGID: 5, SID: 4, TPGID: -1, PGID: 5, Threads: 1},
+		"R<s":   {State: 'R', PID: 5, TGID: 5, SID: 5, TPGID: -1, PGID: 5, Threads: 1, Nice: -1},
+		"DNl+":  {State: 'D', PID: 5, TGID: 5, SID: 4, TPGID: 9, PGID: 9, Threads: 2, Nice: 1},
+		"S<sl+": {State: 'S', PID: 6, TGID: 5, SID: 5, TPGID: 5, PGID: 5, Threads: 2, Nice: -20}, // a thread
+	} {
+		if got := string(stat(nil, &p, nil)); got != want {
+			t.Errorf("stat %s, want %s", got, want)
+		}
+	}
+	for ticks, want := range map[uint64]string{0: "0:00", 99: "0:00", 100: "0:01", 6000: "1:00", 360000 * 100: "6000:00"} {
+		if got := string(cpuTime(nil, &posix.Process{CPU: ticks}, nil)); got != want {
+			t.Errorf("time of %d: %s, want %s", ticks, got, want)
+		}
+	}
+	for dev, want := range map[int]string{0: "?", 136<<8 | 7: "pts/7", 136<<8 | 44 | 1<<20: "pts/300"} {
+		if got := newNames().tty(dev); got != want {
+			t.Errorf("tty %x: %s, want %s", dev, got, want)
+		}
+	}
+	for want, p := range map[string]posix.Process{
+		"[sh]":           {Comm: "sh", State: 'S', Args: "\x00\x00"},
+		"[sh] <defunct>": {Comm: "sh", State: 'Z'},
+		"a  b":           {Comm: "sh", State: 'Z', Args: "a\x00\x00b\x00\x00"}, // its other threads live
+	} {
+		if got := commandLine(&p); got != want {
+			t.Errorf("args %q, want %q", got, want)
+		}
+	}
+}
+
 func FuzzCommandLine(f *testing.F) {
 	f.Add("a\x00b\x00\x00", "name", "Z")
 	f.Add("", "a\nb", "S")

@@ -143,6 +143,20 @@ func TestTree(t *testing.T) {
 			|-c(5)
 			| ` + "`" + `-d(9)
 			` + "`" + `-own(7)`},
+		{"PIDs that began anew", `
+			300 1 300 300 old
+			20 300 300 300 child
+			19 20 300 300 grandchild`, `
+			old(300)
+			` + "`" + `-child(20)
+			  ` + "`" + `-grandchild(19)`},
+		{"a row from before a setsid, and one from after", `
+			5 1 5 5 parent
+			6 5 5 6 child`, `
+			parent(5)
+			session 6
+			` + "`" + `-group 5
+			  ` + "`" + `-child(6)`},
 		{"threads", `
 			5 1 5 5 server t=6 t=8
 			7 5 5 5 child`, `

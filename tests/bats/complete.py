@@ -31,7 +31,7 @@ def read_until(terminal, mark):
 
 def main():
     rc, line = sys.argv[1:]
-    signal.alarm(60)
+    signal.alarm(200)
     pid, terminal = pty.fork()
     if pid == 0:
         command = COMMANDS[os.environ["SHELL"]]

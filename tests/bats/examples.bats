@@ -56,7 +56,7 @@ in_log() { grep -q "$@"; }
     answers 0 ./app.init start
     [[ $(<svc.pid) == "$first" ]]
     answers 0 ./app.init reload
-    eventually 10 in_log reloaded svc.log
+    eventually 30 in_log reloaded svc.log
     alive "$first"
 
     answers 0 ./app.init restart
@@ -69,7 +69,7 @@ in_log() { grep -q "$@"; }
 
     # Dead, and the pidfile still there.
     kill -KILL -- "-$(<svc.pid)"
-    eventually 10 group_gone "$(<svc.pid)"
+    eventually 30 group_gone "$(<svc.pid)"
     answers 1 ./app.init status
     answers 0 ./app.init stop
     answers 3 ./app.init status
@@ -125,7 +125,7 @@ in_log() { grep -q "$@"; }
 		try 0 stop
 		try 3 status
 	END
-    T=$T BIN=$BIN unshare --mount timeout 60 bash actions
+    T=$T BIN=$BIN unshare --mount timeout 300 bash actions
     [[ ! -e svc.pid ]]
 }
 
@@ -151,7 +151,7 @@ in_log() { grep -q "$@"; }
     alive "$pid"
     words ExecReload
     "${line[@]}"
-    eventually 10 in_log reloaded app.log
+    eventually 30 in_log reloaded app.log
     words ExecStop
     "${line[@]}"
     group_gone "$pid"
@@ -179,7 +179,7 @@ in_log() { grep -q "$@"; }
 		until [[ -s $T/home/app.pid ]]; do sleep 0.1; done
 		[[ $(<"$T/home/app.pid") != "$first" ]]
 	END
-    T=$T unshare --mount timeout 150 bash night
+    T=$T unshare --mount timeout 400 bash night
     pidkill home/app.pid
 }
 
@@ -212,7 +212,7 @@ in_log() { grep -q "$@"; }
     grep -q "no database" run/api.log
 
     make -f services.mk log >shown 2>&1 &
-    eventually 10 in_log "started with" shown
+    eventually 30 in_log "started with" shown
     kill "$!"
     mk down
     [[ ! -e run/api.pid && ! -e run/web.pid && ! -e run/worker.pid ]]
@@ -254,20 +254,20 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind("log")
 while True:
     print(s.recv(4096).decode())'
-    eventually 10 test -S log
+    eventually 30 test -S log
     PATH=$T/bin:$PATH "$EXAMPLES/log-syslog" svc sh -c 'echo first; echo last >&2; exec sleep 1000'
-    eventually 10 in_log "svc.*: first" received
-    eventually 10 in_log "svc.*: last" received
+    eventually 30 in_log "svc.*: first" received
+    eventually 30 in_log "svc.*: last" received
     pidkill svc.pid syslog.pid
 }
 
 @test "log-multilog: what it writes stands in the directory, with times" {
     need multilog
     "$EXAMPLES/log-multilog" svc sh -c 'echo first; echo last >&2; exec sleep 1000'
-    eventually 10 test -e svc.logs/current
-    eventually 10 in_log '^@4[0-9a-f]* last$' svc.logs/current
+    eventually 30 test -e svc.logs/current
+    eventually 30 in_log '^@4[0-9a-f]* last$' svc.logs/current
     pidkill svc.pid
-    nothing_left || eventually 10 nothing_left # multilog reads to the end
+    nothing_left || eventually 30 nothing_left # multilog reads to the end
     grep -q '^@4[0-9a-f]* first$' svc.logs/current
 }
 
@@ -278,12 +278,12 @@ while True:
     chmod 600 app.logrotate
     # shellcheck disable=SC2016 # for the shell inside
     daemonize -p app.pid -o app.log sh -c 'i=0; while :; do echo $((i += 1)); sleep 0.05; done'
-    eventually 10 test -s app.log
+    eventually 30 test -s app.log
     (($(id -u))) || chown root app.logrotate
     logrotate --force --state "$T/state" app.logrotate
     grep -qx 1 app.log.1
     # Its next lines come to the beginning of the file: no hole of zeros.
-    eventually 10 test -s app.log
+    eventually 30 test -s app.log
     run ! grep -qx 1 app.log
     [[ $(tr -d '0-9\n' <app.log | wc -c) -eq 0 ]]
     pidkill app.pid

@@ -152,7 +152,7 @@ stage() {
 on_machine() {
     [[ $1 ]] || return 0
     { cat block-begin; echo "$before"; echo "$1"; } >block
-    T=$T BIN=$BIN timeout 60 unshare --mount --pid --fork --kill-child bash machine || fail "in the block above"
+    T=$T BIN=$BIN timeout 300 unshare --mount --pid --fork --kill-child bash machine || fail "in the block above"
 }
 
 @test "daemonize(1): the examples do what they say" {

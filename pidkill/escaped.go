@@ -133,7 +133,7 @@ func (k *killer) reportEscaped(t *target) {
 			k.note(t, "left the group and still runs (%s would have reached it): %s", option, describe(pids))
 		}
 	}
-	if !t.locked {
+	if !t.locked || t.prey.alone {
 		return
 	}
 	holders, _ := t.file.Holders()

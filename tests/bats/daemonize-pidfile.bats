@@ -393,3 +393,14 @@ pgrep_sleeps() {
     [[ $(readlink "/proc/$pid/cwd") == "$T/sub" ]]
     end
 }
+
+@test "-l and -p may name one file, by whatever paths" {
+    mkdir sub
+    ln -s . link
+    daemonize -l ./sub/app.pid -p sub/app.pid sleep 1000
+    pid=$(<sub/app.pid)
+    [[ $(fds "$pid") == "0 1 2 50" ]]
+    run daemonize -l sub/app.pid -p ./sub/app.pid sleep 1000
+    [[ $status -eq 1 && $output == *"already running"* ]]
+    end_all
+}

@@ -336,7 +336,7 @@ sys.exit(killer.wait())' 3>&-
 
     rm app.pid
     run_it pidkill -s HUP app.pid
-    expect 1 "pidkill: app.pid: not running"
+    expect 1 "pidkill: app.pid: not running (no such file)"
 }
 
 @test "-0 tells whether it runs, by status 0, 1, 3 and 4" {
@@ -349,7 +349,7 @@ sys.exit(killer.wait())' 3>&-
     expect 1 "pidkill: app.pid: not running"
     [[ -e app.pid ]]
     run_it pidkill -0 none.pid
-    expect 3 "pidkill: none.pid: not running"
+    expect 3 "pidkill: none.pid: not running (no such file)"
     echo rubbish >bad.pid
     run_it pidkill -0 bad.pid
     expect 4 "pidkill: bad.pid: not a pidfile*"
@@ -359,9 +359,9 @@ sys.exit(killer.wait())' 3>&-
 
 @test "-m: not running is status 1" {
     run_it pidkill none.pid
-    expect 0 "pidkill: none.pid: not running"
+    expect 0 "pidkill: none.pid: not running (no such file)"
     run_it pidkill -m none.pid
-    expect 1 "pidkill: none.pid: not running"
+    expect 1 "pidkill: none.pid: not running (no such file)"
     start_sleeper
     run_it pidkill -m app.pid
     expect 0
@@ -385,9 +385,9 @@ sys.exit(killer.wait())' 3>&-
     run_it pidkill -g "$pid"
     expect 0 "pidkill: $pid: not running"
     run_it pidkill -g 0
-    expect 4 "pidkill: 0: *no daemon's process ID"
+    expect 4 "pidkill: 0: no process group that may be ended"
     run_it pidkill -g -- -5
-    expect 4 "pidkill: -5: *no daemon's process ID"
+    expect 4 "pidkill: -5: no process group that may be ended"
 
     daemonize -p app.pid sh -c 'sleep 1000 & exec sleep 0.1'
     pid=$(<app.pid)
@@ -402,9 +402,13 @@ sys.exit(killer.wait())' 3>&-
     pid=$(<b.pid)
     eventually 10 test -s member
     run_it pidkill -1 b.pid
-    expect 0 "*still holds the lock (pidkill -g $pid would reach it): $(<member) (sleep, user *)"
+    expect 0 "pidkill: b.pid: not removed: its lock is held by others of its group"
     not alive "$pid"
     alive "$(<member)"
+    [[ $(<b.pid) == "$pid" ]]
+    # So a second daemon does not start beside what is left of the first.
+    run daemonize -p b.pid sleep 1000
+    [[ $status -eq 1 ]]
 
     eventually 20 reaped "$pid"
     # It is gone: no other member is meant.
@@ -508,7 +512,7 @@ sys.exit(killer.wait())' 3>&-
     b=$pid
     echo rubbish >bad.pid
     run_it pidkill -m a.pid bad.pid none.pid b.pid
-    expect 4 "pidkill: bad.pid: not a pidfile*pidkill: none.pid: not running"
+    expect 4 "pidkill: bad.pid: not a pidfile*pidkill: none.pid: not running (no such file)"
     group_gone "$a"
     group_gone "$b"
     [[ ! -e a.pid && ! -e b.pid && $(<bad.pid) == rubbish ]]
@@ -1026,6 +1030,75 @@ status 3
 status 0
 status 3"
     alive "$pid"
+}
+
+@test "hidepid: -g, -S, -T and a hidden member: status 3, and nothing is removed" {
+    need_root
+    need unshare
+    start_sleeper
+    cp "$BIN/pidkill" .
+    mkdir theirs
+    # A leader of the other user's, with a member of root's in its group.
+    daemonize -p mixed.pid sh -c 'sleep 1000 & exec setpriv --reuid="$1" --regid=65534 --clear-groups -- sleep 1000' - "$TEST_USER"
+    mixed=$(<mixed.pid)
+    two() { [[ $(group_members "$mixed" | wc -l) -eq 2 && $(field "$mixed" Uid) != 0* ]]; }
+    eventually 10 two
+    echo "$mixed" >theirs/m.pid
+    chown -R "$TEST_USER" theirs
+    cat >inside <<'END'
+user() { setpriv --reuid="$1" --regid=65534 --clear-groups --inh-caps=-all -- "${@:2}"; }
+for hidepid in 1 2; do
+    mount -t proc -o hidepid=$hidepid proc /proc || exit 77
+    for option in -g -gS -gT; do
+        user "$1" ./pidkill -r TERM/0.1 $option "$2"; echo "$option $?"
+    done
+done
+user "$1" ./pidkill -r TERM/1 theirs/m.pid; echo "mixed $?"
+END
+    run_it unshare -m bash inside "$TEST_USER" "$pid" 3>&-
+    [[ $status -ne 77 ]] || skip "cannot mount /proc"
+    expect 0 "*" "-g 3
+-gS 3
+-gT 3
+-g 3
+-gS 3
+-gT 3
+mixed 3"
+    alive "$pid"
+    [[ -e theirs/m.pid && $(group_members "$mixed" | wc -l) -eq 1 ]]
+}
+
+@test "a pidfile that cannot be removed is no reason to say that it runs" {
+    if ((EUID == 0)); then need_root; user=as_user; else user=; fi
+    mkdir fixed
+    echo 4194303 >fixed/a.pid
+    chmod 555 fixed
+    # shellcheck disable=SC2086
+    run_it $user pidkill fixed/a.pid
+    expect 0 "*cannot remove the pidfile: permission denied*not running"
+    chmod 755 fixed
+}
+
+@test "QUIT ends it like any other program" {
+    start "${prey[@]}" count "$T/log"
+    env --default-signal bash -c 'ulimit -c 0; exec pidkill app.pid' 2>said 3>&- &
+    it=$!
+    eventually 10 grep -q TERM log
+    kill -QUIT "$it"
+    status=0
+    wait "$it" || status=$?
+    [[ $(kill -l "$status") == QUIT && ! -s said ]]
+    alive "$pid"
+}
+
+@test "-n and -0 know a supervisor between two runs" {
+    daemonize -s -r -p app.pid sh -c 'exit 1'
+    between() { pidkill -n app.pid >said 2>&1 && grep -q supervisor said; }
+    eventually 20 between
+    run_it pidkill -0 app.pid
+    [[ $status -eq 0 && $output == "app.pid: running"* ]]
+    pidkill app.pid
+    [[ ! -e app.pid ]]
 }
 
 @test "/proc of another PID namespace is refused" {

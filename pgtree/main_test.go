@@ -59,6 +59,8 @@ func TestStatus(t *testing.T) {
 		{5, 1, 5, 5, "a-very-long-nam", "/bin/a-very-long-name\x00x\x00"},
 		{6, 5, 5, 5, "a-very-long-nam", "a-very-long-namesake\x00"},
 		{7, 5, 5, 5, "worker", "x\x00"},
+		{8, 1, 8, 8, "work", "work-horse\x00"},                  // not cut
+		{9, 8, 8, 8, "fifteen-letters", "/bin/interpreter\x00"}, // a script
 	})
 	for _, c := range []struct {
 		args   string
@@ -66,15 +68,16 @@ func TestStatus(t *testing.T) {
 		stdout string // of -ns
 		stderr string
 	}{
-		{"-ns", 0, "init(1)\na-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
+		{"-ns", 0, "init(1)\na-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\nwork(8)\n`-fifteen-letters(9)\n", ""},
 		{"-ns 5", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
 		{"-ns 7", 0, "worker(7)\n", ""},
 		{"-ns 0007", 0, "worker(7)\n", ""},
-		{"-ns worker init", 0, "worker(7)\ninit(1)\n`-a-very-long-nam(5)\n  |-a-very-long-nam(6)\n  `-worker(7)\n", ""},
+		{"-ns worker init", 0, "worker(7)\ninit(1)\n|-a-very-long-nam(5)\n| |-a-very-long-nam(6)\n| `-worker(7)\n`-work(8)\n  `-fifteen-letters(9)\n", ""},
 		{"-ns a-very-long-namesake", 0, "a-very-long-nam(6)\n", ""},
 		{"-ns a-very-long-nam", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
 		{"-ns a-very-long-n", 1, "", "pgtree: a-very-long-n: no process of that name\n"},
-		{"-ns 8 7 nobody", 1, "worker(7)\n", "pgtree: 8: no such session, group or process\npgtree: nobody: no process of that name\n"},
+		{"-ns work-horse interpreter", 1, "", "pgtree: work-horse: no process of that name\npgtree: interpreter: no process of that name\n"},
+		{"-ns 10 7 nobody", 1, "worker(7)\n", "pgtree: 10: no such session, group or process\npgtree: nobody: no process of that name\n"},
 		{"-ns 4194304", 1, "", "pgtree: 4194304: no such session, group or process\n"},
 		{"-ns ./none", 1, "", "pgtree: ./none: no such file or directory\n"},
 		{"-ns none.pid", 1, "", "pgtree: none.pid: no such file or directory\n"},

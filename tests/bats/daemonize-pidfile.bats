@@ -33,10 +33,11 @@ done, wrong = [], []
 def watch():  # what a reader sees at any moment
     while not done:
         try:
-            with open("app.pid", "rb") as f:
-                text = f.read()
+            fd = os.open("app.pid", os.O_RDONLY)
         except FileNotFoundError:
             continue
+        text = os.read(fd, 100)  # once: a second read may be of another PID
+        os.close(fd)
         if text and not re.fullmatch(rb"[0-9]+\n", text):
             wrong.append(text)
 watcher = threading.Thread(target=watch)

@@ -331,6 +331,9 @@ func (h *hit) impossible(errno unix.Errno) bool {
 	case unix.SYS_GETSID, unix.SYS_GETPGID:
 		return true // but ESRCH; a security module could deny it
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
+		if h.nr == unix.SYS_FCNTL && h.args[1] == unix.F_SETFD {
+			return true // of a descriptor that is open
+		}
 		return errno == unix.EAGAIN // somebody else's lock
 	case unix.SYS_SHUTDOWN:
 		return true // of a socket that is one

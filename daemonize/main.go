@@ -98,7 +98,6 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
-	posix.QuitQuietly()
 	c, err := parse(args)
 	switch {
 	case err != nil:
@@ -121,6 +120,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case !isCopy && !c.foreground && (c.stays() || unix.Getpgrp() == unix.Getpid()):
 		status, err = c.detach()
 	default:
+		if !isCopy { // which is not of the terminal, and may be told by signals
+			posix.QuitQuietly()
+		}
 		err = c.start(stderr, func() { result.tell(status) })
 	}
 	if sig := (interruption{}); errors.As(err, &sig) {

@@ -212,7 +212,8 @@ told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq $1 ]]; }
 }
 
 @test "-r: started again after 0, 1, 2 s, and given up after -R failures" {
-    supervise -r -R 4 sh -c "date +%s%N >>'$T/starts'; sleep 0.05; exit 9"
+    supervise -r -R 4 sh -c "until [ -e '$T/go' ]; do sleep 0.02; done; date +%s%N >>'$T/starts'; exit 9"
+    : >go
     eventually 30 over
     ended="sh: pid [0-9]+ ended: exit status 9 $seconds"
     logged "$ended; starting it again" "$ended; starting it again in 1 s" \

@@ -226,7 +226,7 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	}
 	// Every PID namespace has its process 1; hidepid (proc(5)) hides it, or
 	// keeps it from being read, from all but root.
-	if denied || !slices.Contains(s.pids, 1) {
+	if denied || s.denied || !slices.Contains(s.pids, 1) {
 		fmt.Fprintf(stderr, "pgtree: %s: the view is partial: processes are hidden (hidepid)\n", posix.ProcRoot)
 	}
 	if c.json {

@@ -84,6 +84,25 @@ func (g *page) measure(forests []forest) {
 		g.columns = slices.Delete(slices.Clone(g.columns), i, i+1)
 		g.widths = slices.Delete(g.widths, i, i+1)
 	}
+	g.share()
+}
+
+// share lets the columns of text that are not the last have their part of the
+// terminal at most.
+func (g *page) share() {
+	rest, texts := g.width-len(g.columns)+1, 0
+	for i, c := range g.columns {
+		if c.left {
+			texts++
+		} else {
+			rest -= g.widths[i]
+		}
+	}
+	for i, c := range g.columns[:len(g.columns)-1] {
+		if c.left && g.width > 0 {
+			g.widths[i] = min(g.widths[i], max(1, rest/texts))
+		}
+	}
 }
 
 // room is what the other columns leave to the last on the terminal.
@@ -107,9 +126,11 @@ func (g *page) line(l *line) {
 		}
 		g.text = text
 		if i == len(g.columns)-1 {
-			text = g.clip(text)
-			drawn = min(drawn, len(text))
+			text = g.clip(text, g.room())
+		} else if c.left {
+			text = g.clip(text, g.widths[i])
 		}
+		drawn = min(drawn, len(text))
 		pad := g.widths[i] - posix.Width(text)
 		if !c.left {
 			g.pad(pad)
@@ -189,9 +210,9 @@ func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
 	return b, drawn
 }
 
-// clip cuts text at the edge of the terminal, with a mark.
-func (g *page) clip(text []byte) []byte {
-	room := max(1, g.room())
+// clip cuts text that does not fit on the terminal, with a mark.
+func (g *page) clip(text []byte, room int) []byte {
+	room = max(1, room)
 	if g.width == 0 || posix.Width(text) <= room {
 		return text
 	}

@@ -46,6 +46,8 @@ type search struct {
 	ids  []posix.Process // PID, PGID and SID
 	stat *table          // of all processes, stat alone
 	err  error
+
+	denied bool // some of it: proc(5), hidepid
 }
 
 func (s *search) load() {
@@ -79,8 +81,8 @@ func (s *search) group(pgid int) map[int]bool {
 // descent is the processes that match, with their descendants.
 func (s *search) descent(match func(*posix.Process) bool) map[int]bool {
 	if s.stat == nil {
-		rows, _, err := posix.Table(s.pids, 0, nil)
-		s.stat, s.err = newTable(rows), err
+		rows, denied, err := posix.Table(s.pids, 0, nil)
+		s.stat, s.denied, s.err = newTable(rows), denied, err
 	}
 	return s.stat.descendants(match)
 }

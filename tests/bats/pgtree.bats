@@ -431,6 +431,9 @@ terminal() {
         terminal "$width" -nC never "$pid"
         [[ ${#output} -eq $width && $(squeeze) == "$want"*"long0"*">" ]] || fail "$output"
     done
+    # Text columns that are not the last are cut too, and share the room.
+    terminal 40 -nC never -o args,pid,comm "$pid"
+    [[ ${#output} -le 40 && $output == "long0"*"> "*"$pid sleep"* ]] || fail "$output"
     terminal 40 -nlC never "$pid"
     [[ $output == *"long$(printf %0200d 0)"* ]]
     run -0 pgtree "$pid"

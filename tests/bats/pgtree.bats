@@ -392,7 +392,7 @@ python3 ${pids[2]}"
             [[ $locale != C ]] || ! LC_ALL=C grep -aP '[^\x00-\x7e]' out
         done
         LC_ALL=$locale pgtree -J "${pids[0]}" >out
-        jq -r '.sessions[].processes[] | select(.comm | contains("txt")) | .comm' out | grep -qx $'bidi\u202etxt'
+        jq -r '.sessions[].processes[] | select(.comm | contains("txt")) | .comm' out | LC_ALL=C grep -qxF $'bidi\xe2\x80\xaetxt'
         jq -r '.sessions[].processes[] | select(.args | endswith("C1 600")) | .args' out | grep -qxF 'raw\x9bC1 600'
     done
 }

@@ -132,9 +132,6 @@ func (h *Handle) reaped(d time.Duration) bool {
 	return h.fd >= 0 && poll([]unix.PollFd{{Fd: int32(h.fd)}}, d) > 0
 }
 
-// FD is the pidfd, readable once the process has ended, or -1.
-func (h *Handle) FD() int { return h.fd }
-
 // Close lets the process go.
 func (h *Handle) Close() {
 	if h != nil && h.fd >= 0 {

@@ -134,7 +134,7 @@ func whose(f *posix.Pidfile, settled bool) error {
 
 // held is the Failure that names the holders of the lock.
 func held(f *posix.Pidfile) error {
-	holders, _ := f.Holders() // whoever it is, it runs
+	holders, _, _ := f.Holders() // whoever it is, it runs
 	if len(holders) == 0 && f.TryLock() == nil {
 		return posix.ErrMoved // or has ended meanwhile: once more
 	}

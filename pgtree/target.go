@@ -153,7 +153,7 @@ func (s *search) daemon(path string) (pid int, err error) {
 	pid, err = f.PID()
 	if errors.Is(err, posix.ErrEmpty) && f.Operator(unix.F_RDLCK) == 0 {
 		// daemonize was killed before it wrote the number
-		if holders, _ := f.Holders(); len(holders) > 0 {
+		if holders, _, _ := f.Holders(); len(holders) > 0 {
 			return holders[0], nil
 		}
 	}

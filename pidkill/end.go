@@ -129,7 +129,7 @@ func (k *killer) lookAgain(targets []*target) {
 			continue
 		}
 		t.between = false
-		if t.prey, t.err = k.examine(t, true); t.err == nil {
+		if t.prey, t.err = k.examine(t); t.err == nil {
 			t.err = k.check(t)
 		}
 		more = append(more, t)
@@ -258,6 +258,6 @@ func (k *killer) remove(t *target) {
 
 // starting tells whether a start has the lock, and not an escapee.
 func starting(f *posix.Pidfile) bool {
-	holders, _ := f.Holders()
-	return slices.ContainsFunc(holders, f.WrittenBy)
+	_, keepers, _ := f.Holders()
+	return len(keepers) > 0
 }

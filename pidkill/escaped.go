@@ -136,7 +136,7 @@ func (k *killer) reportEscaped(t *target) {
 	if !t.locked || t.prey.alone {
 		return
 	}
-	holders, _ := t.file.Holders()
+	holders, _, _ := t.file.Holders()
 	for _, pid := range holders {
 		if pgid, err := unix.Getpgid(pid); err == nil && !reported[pid] && pid != unix.Getpid() {
 			k.note(t, "left the group and still holds the lock (pidkill -g %d would reach it): %s", pgid, posix.Describe(pid))

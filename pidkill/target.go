@@ -20,8 +20,7 @@ type target struct {
 	err  error          // why not, or what went wrong later
 	same *target        // an earlier operand with the same prey
 
-	starter    int // who is about to start it, and seen since when
-	since      time.Time
+	seen, last sighting      // at this look at the pidfile, and at the one before
 	supervisor *posix.Handle // the session's leader, if it holds the lock too
 	between    bool          // the prey is a supervisor between two runs
 	watch      *posix.Watch  // while it is being ended
@@ -187,7 +186,7 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 			return nil, err
 		}
 		t.file = f
-		p, err := k.examine(t, time.Since(began) > settle)
+		p, err := k.examine(t)
 		if err == errAgain && time.Since(began) > patience {
 			return nil, fmt.Errorf("%w since %v", err, patience)
 		}
@@ -202,10 +201,27 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 	}
 }
 
-// examine reads the pidfile once. settled says that what lies between two
-// system calls of a start has passed.
-func (k *killer) examine(t *target, settled bool) (*prey, error) {
+// A sighting is a state of a pidfile that passes, unless it lasts.
+type sighting struct {
+	what    string
+	by      int       // the process that operates on it
+	written time.Time // for a start under way writes
+	since   time.Time
+}
+
+// lasts tells whether every look for some time has found the same.
+func (t *target) lasts(what string, by int) bool {
+	t.seen = sighting{what, by, t.file.Written, t.last.since}
+	if t.seen != t.last {
+		t.seen.since = time.Now()
+	}
+	return time.Since(t.seen.since) > settle
+}
+
+// examine reads the pidfile once.
+func (k *killer) examine(t *target) (*prey, error) {
 	f := t.file
+	t.last, t.seen = t.seen, sighting{}
 	if k.stops() {
 		// Until it is given back, no start goes past this file.
 		if err := f.Operate(unix.F_RDLCK); err == unix.EAGAIN {
@@ -223,7 +239,7 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 	pid, err := f.PID()
 	switch {
 	case err == posix.ErrEmpty, f.IsVoid() && f.Operator(unix.F_RDLCK) == 0:
-		return k.nameless(t, settled)
+		return k.nameless(t)
 	case err != nil && f.Operator(unix.F_RDLCK) != 0:
 		return nil, errAgain // blank, while a start makes sure of space
 	case err != nil:
@@ -235,7 +251,7 @@ func (k *killer) examine(t *target, settled bool) (*prey, error) {
 	}
 	if err == nil && k.stops() && k.scope != theProcess {
 		sid, err := unix.Getsid(p.root.PID)
-		if err == nil && sid > 1 && sid != p.root.PID && f.HeldBy(sid) && f.WrittenBy(sid) {
+		if err == nil && sid > 1 && sid != p.root.PID && f.KeptBy(sid) {
 			t.supervisor, _ = posix.Pin(sid)
 		}
 	}
@@ -252,12 +268,10 @@ func (k *killer) starting(t *target) (*prey, error) {
 	if err := f.Read(); err != nil {
 		return nil, err
 	}
+	_, err := f.PID()
 	by := f.Operator(unix.F_RDLCK)
-	if _, err := f.PID(); err != nil || by != t.starter {
-		t.starter, t.since = by, time.Now()
-	}
 	// A start leaves the stale PID in the file for a moment only.
-	if time.Since(t.since) < settle || by < 2 || !f.HeldBy(by) {
+	if err != nil || !t.lasts("a supervisor", by) || by < 2 || !f.HeldBy(by) {
 		return nil, errAgain
 	}
 	h, err := posix.Pin(by)
@@ -271,14 +285,17 @@ func (k *killer) starting(t *target) (*prey, error) {
 
 // nameless deals with a pidfile that is empty, or whose PID a supervisor was
 // about to replace.
-func (k *killer) nameless(t *target, settled bool) (*prey, error) {
+func (k *killer) nameless(t *target) (*prey, error) {
 	f := t.file
-	if f.Operator(unix.F_RDLCK) != 0 || !settled {
+	if f.Operator(unix.F_RDLCK) != 0 {
 		return nil, errAgain
 	}
 	switch err := f.TryLock(); {
-	case err == nil && (k.force || f.IsVoid()):
+	case err == nil && (f.IsVoid() || k.force && t.lasts("no lock", 0)):
 		return nil, errNotRunning // and it is removed
+	case err == nil && !t.lasts("no lock", 0):
+		f.Unlock()
+		return nil, errAgain
 	case err == nil:
 		f.Unlock()
 		return nil, posix.ErrEmpty
@@ -286,15 +303,17 @@ func (k *killer) nameless(t *target, settled bool) (*prey, error) {
 		return nil, err
 	}
 	// Daemonize was killed before it could write: who holds the lock is it.
-	// But not one that can write the file: there a start has just begun.
-	holders, err := f.Holders()
+	// But not one that keeps it to itself: there a start has just begun.
+	holders, keepers, err := f.Holders()
 	if err != nil {
 		return nil, err
 	}
-	if len(holders) == 0 {
+	switch {
+	case len(keepers) > 0:
+		return nil, errAgain
+	case len(holders) == 0 && t.lasts("nobody", 0):
 		return nil, errors.New("empty, and locked by a process that cannot be seen")
-	}
-	if slices.ContainsFunc(holders, f.WrittenBy) {
+	case len(holders) == 0:
 		return nil, errAgain
 	}
 	leader := slices.IndexFunc(holders, func(pid int) bool {

@@ -420,28 +420,24 @@ func (f *Pidfile) BeforeBoot() bool { return sinceBoot(f.Written) < 0 }
 // HeldBy tells whether the process has a descriptor of the file that carries
 // the lock. False where /proc does not let the caller look.
 func (f *Pidfile) HeldBy(pid int) bool {
-	// Others may have it open to read it: the lock is the description's.
-	return f.openedBy(pid, func(info []byte) bool { return bytes.Contains(info, []byte("FLOCK")) })
+	held, _ := f.hold(pid)
+	return held
 }
 
-// WrittenBy tells whether the process has the file open for writing, as a
-// start and a supervisor have, and no daemon of theirs.
-func (f *Pidfile) WrittenBy(pid int) bool {
-	return f.openedBy(pid, func(info []byte) bool {
-		_, flags, _ := bytes.Cut(info, []byte("flags:\t"))
-		flags, _, _ = bytes.Cut(flags, []byte("\n"))
-		n, _ := strconv.ParseUint(string(flags), 8, 64)
-		return n&unix.O_ACCMODE != unix.O_RDONLY
-	})
+// KeptBy tells whether the process holds the lock and passes it on to nobody,
+// as a start and a supervisor do, and no daemon of theirs.
+func (f *Pidfile) KeptBy(pid int) bool {
+	_, kept := f.hold(pid)
+	return kept
 }
 
-// openedBy tells whether the process has a descriptor of the file of which
-// proc_pid_fdinfo(5) says what match looks for.
-func (f *Pidfile) openedBy(pid int, match func(info []byte) bool) bool {
+// hold tells what proc_pid_fdinfo(5) says of the process's descriptors of the
+// file. One read tells all: a start may let go of them at any moment.
+func (f *Pidfile) hold(pid int) (held, kept bool) {
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
 	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer unix.Close(dir)
 	fds, _ := numbers(dir, make([]byte, 4096), nil)
@@ -451,22 +447,33 @@ func (f *Pidfile) openedBy(pid int, match func(info []byte) bool) bool {
 		if unix.Fstatat(dir, fd, &st, 0) != nil || !f.is(&st) {
 			continue
 		}
-		if info, err := os.ReadFile(of + "/fdinfo/" + fd); err == nil && match(info) {
-			return true
+		// Others may have it open to read it: the lock is the description's.
+		info, err := os.ReadFile(of + "/fdinfo/" + fd)
+		if err != nil || !bytes.Contains(info, []byte("FLOCK")) {
+			continue
 		}
+		_, flags, _ := bytes.Cut(info, []byte("flags:\t"))
+		flags, _, _ = bytes.Cut(flags, []byte("\n"))
+		octal, _ := strconv.ParseUint(string(flags), 8, 64)
+		return true, octal&unix.O_CLOEXEC != 0
 	}
-	return false
+	return false, false
 }
 
-// Holders are the processes that hold the lock, as far as the caller may see.
-func (f *Pidfile) Holders() (holders []int, err error) {
+// Holders are the processes that hold the lock, as far as the caller may see,
+// and keepers those among them that pass it on to nobody.
+func (f *Pidfile) Holders() (holders, keepers []int, err error) {
 	all, err := PIDs()
 	for _, pid := range all {
-		if f.HeldBy(pid) {
+		held, kept := f.hold(pid)
+		if held {
 			holders = append(holders, pid)
 		}
+		if kept {
+			keepers = append(keepers, pid)
+		}
 	}
-	return holders, err
+	return holders, keepers, err
 }
 
 // Describe names a process in a message: its PID, name and user.

@@ -110,17 +110,21 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-func TestWrittenBy(t *testing.T) {
+func TestKeptBy(t *testing.T) {
 	f := pidfile(t, "")
-	if f.WrittenBy(os.Getpid()) {
-		t.Error("open for reading only")
+	if f.KeptBy(os.Getpid()) {
+		t.Error("not locked")
 	}
-	w, err := os.OpenFile(f.Path, os.O_RDWR, 0)
-	if err != nil {
+	if err := f.TryLock(); err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
-	if !f.WrittenBy(os.Getpid()) {
-		t.Error("open for writing")
+	if !f.KeptBy(os.Getpid()) {
+		t.Error("locked, and no child gets it")
+	}
+	if _, err := unix.FcntlInt(uintptr(f.LockFD()), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	if f.KeptBy(os.Getpid()) || !f.HeldBy(os.Getpid()) {
+		t.Error("inherited")
 	}
 }

@@ -58,7 +58,10 @@ func (c *Command) Spawn() (pid int, err error) {
 		unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	}
 	pid, err = syscall.ForkExec(c.Path, c.Argv, attr)
-	IgnoreFileSizeSignal() // prepare took that back
+	IgnoreFileSizeSignal() // prepare took that back, and opened these for all:
+	for _, fd := range c.Inherit {
+		unix.CloseOnExec(fd)
+	}
 	return pid, err
 }
 

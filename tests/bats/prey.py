@@ -67,6 +67,7 @@ def count(log):
 def hold(path, mode, pid=None):
     f = open(path, mode)
     fcntl.flock(f, fcntl.LOCK_EX)
+    os.set_inheritable(f.fileno(), mode == "r")  # as a daemon's own is
 
     def hangup(number, frame):
         f.write(pid + "\n")

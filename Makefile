@@ -139,7 +139,7 @@ packages:
 
 ## packages-test: builds them twice, installs one in a new Debian, removes it
 packages-test: packages
-	@tests/need debootstrap lintian rpm
+	@tests/need debootstrap lintian rpm python3 qemu-aarch64-static:qemu-user-static
 	VERSION=$(VERSION) packaging/test dist
 
 ## release-check: whether version, changelog and manuals agree

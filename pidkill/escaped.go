@@ -56,7 +56,7 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 	sid, err := unix.Getsid(p.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
-	private := err == nil && sid != own && (p.has(sid) || !lives(sid))
+	private := err == nil && sid != own && (p.has(sid) || !posix.Lives(sid))
 	reach := map[int]string{} // by what option
 	for _, pid := range all.sessions[sid] {
 		if private && !p.has(pid) {

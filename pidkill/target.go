@@ -361,24 +361,13 @@ func (k *killer) around(t *target, h *posix.Handle) (*prey, error) {
 	g := &posix.Group{ID: pgid}
 	if pgid == h.PID {
 		g.Leader = h
-	} else if pgid == 0 || lives(pgid) && g.Has(pgid) {
+	} else if pgid == 0 || posix.Lives(pgid) && g.Has(pgid) {
 		g = nil
 		if k.scope == theGroup && !k.status && !h.Kernel {
 			k.note(t, "process %d does not lead its group, %s does: only that process is meant", h.PID, posix.Describe(pgid))
 		}
 	}
 	return k.preyOf(g, h)
-}
-
-// lives tells whether a process is there that has not ended. As the leader of
-// a group or session its number cannot go to another while there are members.
-func lives(pid int) bool {
-	h, err := posix.Pin(pid)
-	if err != nil {
-		return false
-	}
-	defer h.Close()
-	return !h.Exited()
 }
 
 // leaderless is for a daemon whose process is gone: its group may live on
@@ -389,14 +378,7 @@ func (k *killer) leaderless(t *target, pid int) (*prey, error) {
 		return nil, errNotRunning
 	}
 	h, others, err := member(g, func(h *posix.Handle) bool {
-		sid, err := unix.Getsid(h.PID)
-		switch {
-		case k.force:
-			return true
-		case err == nil && sid > 0 && !lives(sid) && !f.BeforeBoot() && (sid != pid || f.Before(h.Start)):
-			return true // else the number means nothing to its session
-		}
-		return f.HeldBy(h.PID)
+		return k.force || f.Claims(pid, h.PID, h.Start)
 	})
 	switch {
 	case err == nil:

@@ -26,8 +26,8 @@ type column struct {
 var columns = [...]column{
 	number("pid", 0, func(p *posix.Process) int { return p.PID }),
 	number("ppid", 0, func(p *posix.Process) int { return p.PPID }),
-	number("pgid", 0, func(p *posix.Process) int { return p.PGID }),
-	number("sid", 0, func(p *posix.Process) int { return p.SID }),
+	number("pgid", 0, group),
+	number("sid", 0, session),
 	number("tpgid", 0, func(p *posix.Process) int { return p.TPGID }),
 	number("uid", posix.Owner, func(p *posix.Process) int { return p.UID }),
 	number("nlwp", 0, func(p *posix.Process) int { return p.Threads }),

@@ -63,13 +63,13 @@ func (d *document) session(i int, lines []line) {
 	}
 	d.comma(i)
 	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
-		p.SID, d.table.sessionLeader(p.SID), d.terminal(p), foreground)
+		p.SID, d.table.leader(p, session), d.terminal(p), foreground)
 	groups := map[int]bool{}
 	for _, l := range lines {
-		if id := l.proc.PGID; !groups[id] {
+		if p := l.proc; !groups[p.PGID] {
 			d.comma(len(groups))
-			groups[id] = true
-			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, id, d.table.groupLeader(id))
+			groups[p.PGID] = true
+			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.table.leader(p, group))
 		}
 	}
 	d.buf = append(d.buf, "],\n\"processes\":["...)

@@ -221,17 +221,14 @@ func (g *page) clip(text []byte, room int) []byte {
 
 // heading appends the words of a heading.
 func (g *page) heading(b []byte, l *line) []byte {
-	p, leader, id := l.proc, alive, l.proc.PGID
+	p, of := l.proc, group
 	switch l.kind {
 	case aSession:
-		b = fmt.Appendf(b, "session %d", p.SID)
-		leader, id = g.table.sessionLeader(p.SID), p.SID
+		b, of = fmt.Appendf(b, "session %d", p.SID), session
 	case aGroup:
 		b = fmt.Appendf(b, "group %d", p.PGID)
-		leader = g.table.groupLeader(p.PGID)
 	case loneGroup:
 		b = fmt.Appendf(b, "group %d of session %d", p.PGID, p.SID)
-		leader = g.table.groupLeader(p.PGID)
 	case aSubtree:
 		b = fmt.Appendf(b, "process %d of group %d, session %d", p.PID, p.PGID, p.SID)
 	}
@@ -241,7 +238,8 @@ func (g *page) heading(b []byte, l *line) []byte {
 	if p.PGID == p.TPGID && l.kind != aSession {
 		b = append(b, ", foreground"...)
 	}
-	if leader != alive && id != 0 { // 0 stands for one of another PID namespace
+	leader := g.table.leader(p, of)
+	if leader != alive && l.kind != aSubtree && of(p) != 0 { // 0 stands for one of another PID namespace
 		b = fmt.Appendf(b, ", leader %s", leader)
 	}
 	return b

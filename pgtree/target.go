@@ -50,28 +50,14 @@ type search struct {
 	denied bool // some of it: proc(5), hidepid
 }
 
-func (s *search) load() {
+// members are the PIDs of a session or group, which cost no file to find.
+func (s *search) members(of func(*posix.Process) int, id int) map[int]bool {
 	if s.ids == nil {
 		s.ids, s.err = posix.IDs(s.pids)
 	}
-}
-
-func (s *search) session(sid int) map[int]bool {
-	s.load()
 	in := map[int]bool{}
-	for _, p := range s.ids {
-		if p.SID == sid {
-			in[p.PID] = true
-		}
-	}
-	return in
-}
-
-func (s *search) group(pgid int) map[int]bool {
-	s.load()
-	in := map[int]bool{}
-	for _, p := range s.ids {
-		if p.PGID == pgid {
+	for i := range s.ids {
+		if p := &s.ids[i]; of(p) == id {
 			in[p.PID] = true
 		}
 	}
@@ -92,9 +78,9 @@ func (s *search) descent(match func(*posix.Process) bool) map[int]bool {
 func (t *target) find(s *search) error {
 	switch {
 	case t.number > 0:
-		t.kind, t.in = aSession, s.session(t.number)
+		t.kind, t.in = aSession, s.members(session, t.number)
 		if len(t.in) == 0 {
-			t.kind, t.in = loneGroup, s.group(t.number)
+			t.kind, t.in = loneGroup, s.members(group, t.number)
 		}
 		if len(t.in) == 0 {
 			t.kind, t.in = aSubtree, s.descent(func(p *posix.Process) bool { return p.PID == t.number })
@@ -107,11 +93,9 @@ func (t *target) find(s *search) error {
 		if err != nil {
 			return err
 		}
-		s.load()
-		for _, p := range s.ids {
-			if p.PID == pid {
-				t.kind, t.in = aSession, s.session(p.SID)
-			}
+		rows, _ := posix.IDs([]int{pid})
+		for _, p := range rows {
+			t.kind, t.in = aSession, s.members(session, p.SID)
 		}
 	default:
 		t.kind, t.in = aSubtree, s.descent(t.named)
@@ -166,7 +150,7 @@ func (s *search) daemon(path string) (pid int, err error) {
 			return pid, f.Identify(h)
 		}
 	}
-	for member := range s.group(pid) {
+	for member := range s.members(group, pid) {
 		if f.HeldBy(member) {
 			return member, nil
 		}

@@ -51,17 +51,23 @@ func (t *table) parent(i int) int {
 	return -1
 }
 
-// leader is the state of the one that a session or group is named after: alive,
-// zombie or gone. One that has moved to another group is gone from its own.
-func (t *table) leader(id int, in func(*posix.Process) bool) string {
-	p, ok := t.others[id]
-	if i, known := t.index[id]; known {
-		p, ok = *t.procs[i], true
+// session and group are what a process is a member of.
+func session(p *posix.Process) int { return p.SID }
+func group(p *posix.Process) int   { return p.PGID }
+
+// leader is the state of the one that a process's session or group is named
+// after: alive, zombie or gone. One that has moved to another group is gone
+// from its own.
+func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
+	id := of(p)
+	l := t.others[id] // a zero row if nobody is there
+	if i, shown := t.index[id]; shown {
+		l = *t.procs[i]
 	}
 	switch {
-	case !ok || !in(&p):
+	case of(&l) != id:
 		return "gone"
-	case p.Zombie():
+	case l.Zombie():
 		return "zombie"
 	}
 	return alive
@@ -81,14 +87,6 @@ func (t *table) addLeaders(read func(pid int) (posix.Process, error)) {
 			}
 		}
 	}
-}
-
-func (t *table) sessionLeader(sid int) string {
-	return t.leader(sid, func(p *posix.Process) bool { return p.SID == sid })
-}
-
-func (t *table) groupLeader(pgid int) string {
-	return t.leader(pgid, func(p *posix.Process) bool { return p.PGID == pgid })
 }
 
 // kind says what a line stands for.
@@ -159,31 +157,26 @@ func (t *table) trees(in map[int]bool, together bool) (f forest, roots []int32) 
 // leader's row stands for it, and so does a session, unless it was asked for.
 func (t *table) sessions(in map[int]bool, asked bool) forest {
 	f, roots := t.trees(in, true)
-	type group struct{ sid, pgid int }
 	type box struct {
 		parts int   // groups of a session, roots of a group
 		led   bool  // the group's one root is its leader
 		node  int32 // the heading, 0 while it has none
 	}
-	sessions, groups := map[int]*box{}, map[group]*box{}
+	type ids struct{ sid, pgid int }
+	sessions, groups := map[int]box{}, map[ids]box{}
 	for _, n := range roots {
 		p := f[n].proc
-		s, g := sessions[p.SID], groups[group{p.SID, p.PGID}]
-		if s == nil {
-			s = &box{}
-			sessions[p.SID] = s
-		}
-		if g == nil {
-			g = &box{}
-			groups[group{p.SID, p.PGID}] = g
+		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
+		if g.parts == 0 {
 			s.parts++
 		}
 		g.parts++
 		g.led = g.parts == 1 && p.PID == p.PGID
+		sessions[p.SID], groups[ids{p.SID, p.PGID}] = s, g
 	}
 	for _, n := range roots {
 		p := f[n].proc
-		s, g := sessions[p.SID], groups[group{p.SID, p.PGID}]
+		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
 		own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
 		if s.node == 0 && (asked || !own || !g.led) {
 			s.node = f.add(aSession, p)
@@ -194,41 +187,24 @@ func (t *table) sessions(in map[int]bool, asked bool) forest {
 			f.hang(s.node, g.node)
 		}
 		f.hang(cmp.Or(g.node, s.node), n)
+		sessions[p.SID], groups[ids{p.SID, p.PGID}] = s, g
 	}
 	return f
 }
 
-// view builds the forest of one target.
+// view builds the forest of one target: a session, a group under one heading,
+// or each process under its own, with its descendants across groups.
 func (t *table) view(k kind, in map[int]bool) forest {
-	switch k {
-	case aSession:
+	if k == aSession {
 		return t.sessions(in, true)
-	case loneGroup:
-		return t.group(in)
 	}
-	return t.subtrees(in)
-}
-
-// group shows one group under its heading.
-func (t *table) group(in map[int]bool) forest {
-	f, roots := t.trees(in, true)
+	f, roots := t.trees(in, k == loneGroup)
 	head := int32(0)
 	for _, n := range roots {
-		if head == 0 {
-			head = f.add(loneGroup, f[n].proc)
+		if head == 0 || k == aSubtree {
+			head = f.add(k, f[n].proc)
 			f.hang(0, head)
 		}
-		f.hang(head, n)
-	}
-	return f
-}
-
-// subtrees shows processes with their descendants, across groups.
-func (t *table) subtrees(in map[int]bool) forest {
-	f, roots := t.trees(in, false)
-	for _, n := range roots {
-		head := f.add(aSubtree, f[n].proc)
-		f.hang(0, head)
 		f.hang(head, n)
 	}
 	return f

@@ -232,7 +232,7 @@ func TestAddLeaders(t *testing.T) {
 		}
 		return posix.Process{}, posix.ErrEmpty
 	})
-	if s, g := table.sessionLeader(5), table.groupLeader(4); s != "alive" || g != "gone" || reads != 2 {
+	if s, g := table.leader(table.procs[0], session), table.leader(table.procs[0], group); s != "alive" || g != "gone" || reads != 2 {
 		t.Errorf("session leader %s, group leader %s after %d reads", s, g, reads)
 	}
 }

@@ -6,6 +6,7 @@
 // talks to the kernel. It returns; it never prints, exits or decides on a
 // policy. Statuses are named here, and given out by each program's run.
 //
-// What only Linux has (pidfds, /proc, close_range, open file lock queries)
-// sits in *_linux.go. The files without a suffix are plain POSIX.
+// Linux alone is supported: what the programs promise rests on pidfds, /proc,
+// close_range(2) and lock queries, which have no likes elsewhere. All of that
+// sits in *_linux.go; the files without a suffix would compile anywhere.
 package posix

@@ -88,13 +88,7 @@ func Children(pid int) (list []int, err error) {
 	tids := []int{pid}
 	var st unix.Stat_t // a directory has a link to it from each in it
 	if unix.Stat(task, &st) != nil || st.Nlink != 3 {
-		dir, err := unix.Open(task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, err
-		}
-		tids, err = numbers(dir, make([]byte, 4096), nil)
-		unix.Close(dir)
-		if err != nil {
+		if tids, err = numbersIn(unix.AT_FDCWD, task, make([]byte, 4096)); err != nil {
 			return nil, err
 		}
 	}

@@ -440,7 +440,7 @@ func (f *Pidfile) hold(pid int) (held, kept bool) {
 		return false, false
 	}
 	defer unix.Close(dir)
-	fds, _ := numbers(dir, make([]byte, 4096), nil)
+	fds, _ := numbers(dir, make([]byte, 4096))
 	for _, n := range fds {
 		fd := strconv.Itoa(n)
 		var st unix.Stat_t

@@ -54,25 +54,6 @@ const (
 	Threads                    // a row for each further thread, after its process's
 )
 
-// PIDs lists the processes that /proc shows, in ascending order.
-func PIDs() ([]int, error) { return pids() }
-
-// Table reads the rows of pids, in their order. The rows that keep refuses are
-// left out before more than stat and owner are read; so are processes that
-// have vanished. Keep is called from two goroutines. Denied says that the
-// kernel did not let some be read (hidepid, proc(5)).
-func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
-	return table(pids, fields, keep)
-}
-
-// IDs finds PGID and SID of pids without reading a file, by getpgid(2) and
-// getsid(2). Where these cannot tell, the rows are those of Table.
-func IDs(pids []int) ([]Process, error) { return ids(pids) }
-
-// ReadStat reads the row of one process, or thread. For one that is not there
-// the error is unix.ESRCH.
-func ReadStat(pid int) (Process, error) { return readStat(pid) }
-
 var errStat = errors.New("malformed stat")
 
 // parseStat reads a line of proc_pid_stat(5). The name may hold anything,

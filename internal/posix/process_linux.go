@@ -13,23 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func pids() ([]int, error) {
-	fd, err := unix.Open(ProcRoot, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// PIDs lists the processes that /proc shows, in ascending order.
+func PIDs() ([]int, error) {
+	list, err := numbersIn(unix.AT_FDCWD, ProcRoot, make([]byte, 1<<15))
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
-	defer unix.Close(fd)
-	list, err := numbers(fd, make([]byte, 1<<15), nil)
-	if err == nil && len(list) == 0 {
-		err = errors.New("no processes: not mounted?")
-	}
-	if err != nil {
-		return nil, &os.PathError{Op: "read", Path: ProcRoot, Err: err}
+	if len(list) == 0 {
+		return nil, &os.PathError{Op: "read", Path: ProcRoot, Err: errors.New("no processes: not mounted?")}
 	}
 	return list, nil
 }
 
-func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
+// Table reads the rows of pids, in their order. The rows that keep refuses are
+// left out before more than stat and owner are read; so are processes that
+// have vanished. Keep is called from two goroutines. Denied says that the
+// kernel did not let some be read (hidepid, proc(5)).
+func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
 	dir, err := unix.Open(ProcRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, false, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
@@ -72,10 +72,11 @@ func table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 	return slices.Concat(parts...), denied, err
 }
 
-func ids(pids []int) ([]Process, error) {
-	// A /proc of another PID namespace has numbers that mean others here.
-	if self, _ := os.Readlink(ProcRoot + "/self"); self != strconv.Itoa(os.Getpid()) {
-		rows, _, err := table(pids, 0, nil)
+// IDs finds PGID and SID of pids without reading a file, by getpgid(2) and
+// getsid(2). Where these cannot tell, the rows are those of Table.
+func IDs(pids []int) ([]Process, error) {
+	if !OwnProc() {
+		rows, _, err := Table(pids, 0, nil)
 		return rows, err
 	}
 	rows := make([]Process, 0, len(pids))
@@ -85,7 +86,7 @@ func ids(pids []int) ([]Process, error) {
 		p.PGID, err1 = unix.Getpgid(pid)
 		p.SID, err2 = unix.Getsid(pid)
 		if err1 != nil || err2 != nil { // denied by SELinux or seccomp, or vanished
-			if p, err1 = readStat(pid); err1 != nil {
+			if p, err1 = ReadStat(pid); err1 != nil {
 				continue
 			}
 		}
@@ -94,7 +95,9 @@ func ids(pids []int) ([]Process, error) {
 	return rows, nil
 }
 
-func readStat(pid int) (p Process, err error) {
+// ReadStat reads the row of one process, or thread. For one that is not there
+// the error is unix.ESRCH.
+func ReadStat(pid int) (p Process, err error) {
 	path := ProcRoot + "/" + strconv.Itoa(pid)
 	r := reader{dir: unix.AT_FDCWD, buf: make([]byte, 1024)}
 	if err = r.row(path, &p); vanished(err) {
@@ -175,12 +178,7 @@ func (r *reader) row(pid string, p *Process) error {
 // threads adds the rows of p's threads other than its first.
 func (r *reader) threads(p Process, rows []Process) ([]Process, error) {
 	task := strconv.Itoa(p.PID) + "/task"
-	fd, err := unix.Openat(r.dir, task, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return rows, err
-	}
-	defer unix.Close(fd)
-	tids, err := numbers(fd, r.buf, nil)
+	tids, err := numbersIn(r.dir, task, r.buf)
 	for _, tid := range tids {
 		if tid == p.PID {
 			continue
@@ -234,8 +232,18 @@ func vanished(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 }
 
-// numbers appends the numeric names of a directory to list.
-func numbers(fd int, buf []byte, list []int) ([]int, error) {
+// numbersIn lists the numeric names in a directory below the open one at.
+func numbersIn(at int, path string, buf []byte) ([]int, error) {
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return numbers(fd, buf)
+}
+
+// numbers lists the numeric names in an open directory.
+func numbers(fd int, buf []byte) (list []int, err error) {
 	for {
 		n, err := unix.Getdents(fd, buf)
 		if err != nil || n == 0 {

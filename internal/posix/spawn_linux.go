@@ -184,18 +184,14 @@ func CloseInherited(keep []int) error {
 	return err
 }
 
-// openFiles lists the open descriptors from 3 on.
+// openFiles lists the open descriptors from 3 on. Its own is among them, and
+// closed again.
 func openFiles() ([]int, error) {
-	dir, err := unix.Open(ProcRoot+"/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
-	}
-	defer unix.Close(dir)
-	fds, err := numbers(dir, make([]byte, 4096), nil)
+	fds, err := numbersIn(unix.AT_FDCWD, ProcRoot+"/self/fd", make([]byte, 4096))
 	if err != nil {
 		err = fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
 	}
-	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 || fd == dir }), err
+	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 }), err
 }
 
 // Detach runs the program path again in a new session, which the copy leads,

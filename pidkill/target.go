@@ -246,8 +246,10 @@ func (k *killer) examine(t *target) (*prey, error) {
 		return nil, err
 	}
 	p, err := k.identify(t, pid)
-	if errors.Is(err, errNotRunning) && (k.status || k.dryRun) && f.Operator(unix.F_RDLCK) != 0 {
-		return k.starting(t)
+	if k.status || k.dryRun {
+		if p, err = over(p, err); errors.Is(err, errNotRunning) {
+			return k.between(t, err)
+		}
 	}
 	if err == nil && k.stops() && k.scope != theProcess {
 		sid, err := unix.Getsid(p.root.PID)
@@ -280,6 +282,46 @@ func (k *killer) starting(t *target) (*prey, error) {
 		return nil, errAgain
 	}
 	t.between = true
+	return alone("supervisor", h), nil
+}
+
+// over is errNotRunning instead of a prey of which only zombies are left.
+func over(p *prey, err error) (*prey, error) {
+	if err != nil || !p.root.Exited() {
+		return p, err
+	}
+	if gone, err := p.gone(); err != nil || !gone {
+		return p, err
+	}
+	p.root.Close()
+	return nil, errNotRunning
+}
+
+// between deals with a pidfile whose command has ended: a supervisor may be
+// about to start it again, or not even have noticed.
+func (k *killer) between(t *target, err error) (*prey, error) {
+	f := t.file
+	if f.Operator(unix.F_RDLCK) != 0 {
+		return k.starting(t)
+	}
+	if f.TryLock() != posix.ErrLocked {
+		f.Unlock()
+		return nil, err
+	}
+	by := 0
+	if _, keepers, _ := f.Holders(); len(keepers) > 0 {
+		by = keepers[0]
+	}
+	switch {
+	case !t.lasts("no command", by): // a start lets the command have the lock
+		return nil, errAgain
+	case by == 0:
+		return nil, err
+	}
+	h, gone := posix.Pin(by)
+	if gone != nil {
+		return nil, errAgain
+	}
 	return alone("supervisor", h), nil
 }
 

@@ -114,6 +114,9 @@ alive() {
     state=$(stat_field "$1" 3) && [[ $state != [ZX] ]]
 }
 
+# state_is PID LETTER: as ps(1) says, S for asleep, T for stopped, Z for a zombie.
+state_is() { [[ $(stat_field "$1" 3) == "$2" ]]; }
+
 # group_members PGID, session_members SID: the PIDs that are alive in it.
 group_members() { members pgid "$1"; }
 session_members() { members sid "$1"; }

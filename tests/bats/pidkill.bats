@@ -88,8 +88,6 @@ within() {
 # reaped PID: not even a zombie is left, which init may be slow to see to.
 reaped() { [[ ! -e /proc/$1 ]]; }
 
-state_is() { [[ $(stat_field "$1" 3) == "$2" ]]; }
-
 # injected OPTION... -- COMMAND...: under strace, threads included, but not
 # what it starts.
 injected() {

@@ -269,6 +269,7 @@ told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq $1 ]]; }
     echo first >input
     # shellcheck disable=SC2016 # for the inner shell
     supervise -r -i "$T/input" sh -c 'read -r x; echo "got $x"; exec sleep 1000'
+    eventually 10 grep -qx 'got first' "$log"
     kill "$pid"
     eventually 10 restarted
     twice() { [[ $(grep -cx 'got first' "$log") -eq 2 ]]; }
@@ -325,6 +326,20 @@ in_pause() {
     run --separate-stderr daemonize -p app.pid sleep 1000
     [[ $status -eq 1 && $stderr == *"already running (pid $(<app.pid))" ]]
     pidkill app.pid
+}
+
+@test "pidkill -0 says that it runs when the supervisor has not yet noticed the command's end" {
+    supervise -r sleep 1000
+    kill -STOP "$supervisor"
+    eventually 5 state_is "$supervisor" T
+    kill -KILL "$pid"
+    eventually 5 state_is "$pid" Z
+    run --separate-stderr pidkill -0 app.pid
+    kill -CONT "$supervisor"
+    [[ $status -eq 0 && $output == "app.pid: running (supervisor $supervisor)" && -z $stderr ]]
+    eventually 10 restarted
+    pidkill app.pid
+    over
 }
 
 @test "pidkill ends command and supervisor, with and without -r" {

@@ -123,35 +123,48 @@ func (t *target) named(p *posix.Process) bool {
 	return path.Base(command) == t.word
 }
 
-// daemon finds a pidfile's daemon by pidkill's rule: the process of that number
-// must be it, not a later one. With it gone, the lock tells who is left.
+// daemon finds a process of a pidfile's daemon, by pidkill's rules.
 func (s *search) daemon(path string) (pid int, err error) {
 	f, err := posix.OpenPidfile(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	starter := f.Operator(unix.F_RDLCK) // first, or what it writes would be missed
 	if err := f.Read(); err != nil {
 		return 0, err
 	}
-	pid, err = f.PID()
-	if errors.Is(err, posix.ErrEmpty) && f.Operator(unix.F_RDLCK) == 0 {
+	if pid, err = f.PID(); err == nil {
+		pid, err = s.identify(f, pid)
+	}
+	switch {
+	case err == nil:
+	case starter > 1:
+		return starter, nil // such as a supervisor between two runs
+	case starter == 0 && (err == posix.ErrEmpty || f.IsVoid()):
 		// daemonize was killed before it wrote the number
 		if holders, _, _ := f.Holders(); len(holders) > 0 {
 			return holders[0], nil
 		}
 	}
-	if err != nil {
-		return 0, err
-	}
+	return pid, err
+}
+
+// identify finds a process of the daemon that has, or had, a number: itself,
+// not a later one of that number, or who is left of its group.
+func (s *search) identify(f *posix.Pidfile, pid int) (int, error) {
+	pgid, sure := pid, false
 	if h, err := posix.Pin(pid); err == nil {
 		defer h.Close()
-		if !h.Exited() {
-			return pid, f.Identify(h)
+		if err := f.Identify(h); err != nil || !h.Exited() {
+			return pid, err
 		}
+		pgid, _ = unix.Getpgid(pid) // a zombie keeps its group's number
+		sure = pgid == pid || !posix.Lives(pgid)
 	}
-	for member := range s.members(group, pid) {
-		if f.HeldBy(member) {
+	for member := range s.members(group, pgid) {
+		p, err := posix.ReadStat(member)
+		if err == nil && !p.Zombie() && (sure || f.Claims(pid, member, p.Start)) {
 			return member, nil
 		}
 	}

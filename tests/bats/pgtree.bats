@@ -281,11 +281,46 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     has "sleep("
 }
 
-@test "targets: of a pidfile, a zombie is dead, and its group no proof" {
+@test "targets: of a pidfile with a dead leader, its group where nobody else's can be" {
+    # The lock ends with the leader: the child has closed it.
+    daemonize -p app.pid "$BASH" -c "sleep 600 $(printf '%d>&- ' {50..63}) & wait"
+    pid=$(<app.pid) sid=$(stat_field "$(<app.pid)" 6)
+    eventually 10 eval '[[ $(group_members "$pid" | wc -l) == 2 ]]'
+    kill -KILL "$pid"
+    eventually 10 test ! -e "/proc/$pid"
+    run -0 pgtree -s app.pid
+    has "session $sid, leader gone"
+    has "sleep("
+    touch -d '1970-01-02' app.pid # from before the boot
+    run -1 pgtree app.pid
+    is "pgtree: app.pid: process $pid is not running"
+}
+
+@test "targets: of a pidfile, a zombie is dead, unless its group lives" {
     have zombie-leader
     echo "${pids[0]}" >app.pid
+    run -0 pgtree -sn app.pid
+    has "python3(${pids[1]})"
+    kill -KILL "${pids[1]}"
+    eventually 10 not alive "${pids[1]}"
     run -1 pgtree app.pid
     is "pgtree: app.pid: process ${pids[0]} is not running"
+}
+
+@test "targets: of a pidfile, the supervisor between two runs" {
+    daemonize -s -r -p app.pid sh -c 'exit 1'
+    between() { pidkill -n app.pid >said 2>&1 && grep -q supervisor said; }
+    eventually 20 between
+    supervisor=$(grep -o 'supervisor [0-9]*' said | cut -d ' ' -f 2)
+    run -0 pgtree -s app.pid
+    has "session $(stat_field "$supervisor" 6)"
+    has "daemonize($supervisor)"
+    if ((EUID == 0)); then # whose locks nobody may look at
+        cp "$BIN/pgtree" .
+        run -0 as_user ./pgtree -s app.pid
+        has "daemonize($supervisor)"
+    fi
+    pidkill app.pid
 }
 
 @test "targets: of a pidfile, strangers and the dead match nothing" {

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -24,8 +25,6 @@ func UTF8() bool {
 // Escape makes untrusted text safe to print on one line of a terminal.
 func Escape(s string) string { return string(AppendEscaped(nil, s, UTF8())) }
 
-const hex = "0123456789abcdef"
-
 // AppendEscaped appends s with all that a terminal could obey, or show in an
 // unknown width, written as \n, \t, \xNN (a byte), \uNNNN or \UNNNNNNNN; with
 // ascii only, all beyond it too. A backslash stays single: this is for reading,
@@ -40,18 +39,15 @@ func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 		case ' ' <= r && r <= '~', utf8OK && Printable(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, s[i:i+n]...)
 		case r == '\n':
-			dst = append(dst, '\\', 'n')
+			dst = append(dst, `\n`...)
 		case r == '\t':
-			dst = append(dst, '\\', 't')
+			dst = append(dst, `\t`...)
 		case n == 1:
-			dst = append(dst, '\\', 'x', hex[s[i]>>4], hex[s[i]&15])
+			dst = fmt.Appendf(dst, `\x%02x`, s[i])
 		case r < 0x10000:
-			dst = append(dst, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+			dst = fmt.Appendf(dst, `\u%04x`, r)
 		default:
-			dst = append(dst, '\\', 'U')
-			for shift := 28; shift >= 0; shift -= 4 {
-				dst = append(dst, hex[r>>shift&15])
-			}
+			dst = fmt.Appendf(dst, `\U%08x`, r)
 		}
 		i += n
 	}

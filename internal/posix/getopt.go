@@ -2,7 +2,9 @@ package posix
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Option is one row of a program's option table.
@@ -36,39 +38,38 @@ func Getopt(table []Option, args []string) (given []Given, operands []string, gu
 		args = args[1:]
 		if strings.HasPrefix(word, "--") {
 			name, value, attached := strings.Cut(word[2:], "=")
-			o := find(table, func(o Option) bool { return o.Long == name })
+			i := slices.IndexFunc(table, func(o Option) bool { return o.Long == name })
 			switch {
-			case o == nil:
+			case i < 0:
 				return nil, nil, false, fmt.Errorf("--%s: unknown option", Escape(name))
-			case !o.Arg && attached:
+			case !table[i].Arg && attached:
 				return nil, nil, false, fmt.Errorf("--%s: takes no argument", name)
-			case o.Arg && !attached:
+			case table[i].Arg && !attached:
 				if len(args) == 0 {
 					return nil, nil, false, fmt.Errorf("--%s: needs an argument", name)
 				}
 				value, args = args[0], args[1:]
 			}
-			given = append(given, Given{o.Letter, value})
+			given = append(given, Given{table[i].Letter, value})
 			continue
 		}
-		for i := 1; i < len(word); i++ {
-			o := find(table, func(o Option) bool { return o.Letter == word[i] })
-			if o == nil {
-				return nil, nil, false, fmt.Errorf("-%s: unknown option", Escape(firstRune(word[i:])))
+		for letters := word[1:]; letters != ""; {
+			letter, value := letters[0], ""
+			i := slices.IndexFunc(table, func(o Option) bool { return o.Letter == letter })
+			if i < 0 {
+				_, size := utf8.DecodeRuneInString(letters)
+				return nil, nil, false, fmt.Errorf("-%s: unknown option", Escape(letters[:size]))
 			}
-			if !o.Arg {
-				given = append(given, Given{o.Letter, ""})
-				continue
-			}
-			value := word[i+1:]
-			if value == "" {
-				if len(args) == 0 {
-					return nil, nil, false, fmt.Errorf("-%c: needs an argument", o.Letter)
+			letters = letters[1:]
+			if table[i].Arg {
+				if value, letters = letters, ""; value == "" {
+					if len(args) == 0 {
+						return nil, nil, false, fmt.Errorf("-%c: needs an argument", letter)
+					}
+					value, args = args[0], args[1:]
 				}
-				value, args = args[0], args[1:]
 			}
-			given = append(given, Given{o.Letter, value})
-			break
+			given = append(given, Given{letter, value})
 		}
 	}
 	return given, args, false, nil
@@ -84,23 +85,4 @@ func Stray(operands []string, guarded bool) (word string, found bool) {
 		}
 	}
 	return "", false
-}
-
-func find(table []Option, match func(Option) bool) *Option {
-	for i := range table {
-		if match(table[i]) {
-			return &table[i]
-		}
-	}
-	return nil
-}
-
-// firstRune keeps a letter beyond ASCII whole in the message about it.
-func firstRune(s string) string {
-	for i := range s {
-		if i > 0 {
-			return s[:i]
-		}
-	}
-	return s
 }

@@ -103,7 +103,7 @@ func FuzzGetopt(f *testing.F) {
 			t.Errorf("%q: stopped at %q", args, operands[0])
 		}
 		for _, g := range given {
-			if find(testOptions, func(o Option) bool { return o.Letter == g.Letter }) == nil {
+			if !slices.ContainsFunc(testOptions, func(o Option) bool { return o.Letter == g.Letter }) {
 				t.Errorf("%q: option %q", args, g.Letter)
 			}
 		}

@@ -114,16 +114,14 @@ func (h *Handle) Exited() bool {
 
 // Wait waits at most so long for the process to end, and tells whether it has.
 func (h *Handle) Wait(d time.Duration) bool {
-	for deadline := time.Now().Add(d); ; {
-		if h.Exited() {
-			return true
-		}
+	for deadline := time.Now().Add(d); !h.Exited(); {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return false
 		}
 		waitAny([]*Handle{h}, left)
 	}
+	return true
 }
 
 // reaped waits at most so long for the process's parent to reap it. Kernels

@@ -46,18 +46,17 @@ func UserName(uid int) string {
 
 func findUser(path, word string) (u User, err error) {
 	id, isID := parseID(word)
-	named, numbered := false, false
 	err = fields(path, 7, func(f []string) bool {
 		uid, ok := parseID(f[2])
 		gid, ok2 := parseID(f[3])
-		named = ok && ok2 && f[0] == word
-		if named || ok && ok2 && isID && !numbered && uid == id {
-			u, numbered = User{f[0], uid, gid, f[5], f[6]}, true
+		named := ok && ok2 && f[0] == word
+		if named || ok && ok2 && isID && uid == id && u.Name == "" {
+			u = User{f[0], uid, gid, f[5], f[6]}
 		}
 		return named
 	})
 	switch {
-	case named || numbered:
+	case u.Name != "":
 		return u, nil
 	case isID:
 		return User{word, id, id, "/", "/bin/sh"}, nil

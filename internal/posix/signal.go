@@ -25,22 +25,21 @@ func ParseSignal(s string) (unix.Signal, error) {
 	if sig := unix.SignalNum("SIG" + name); sig != 0 {
 		return sig, nil
 	}
-	for _, base := range []unix.Signal{rtmin, rtmax} {
-		offset, ok := strings.CutPrefix(name, rtname(base))
-		if !ok {
-			continue
-		}
-		n, err := 0, error(nil)
-		if offset != "" && (offset[0] == '+' || offset[0] == '-') {
-			n, err = strconv.Atoi(offset)
-		} else if offset != "" {
-			break
-		}
-		if sig := base + unix.Signal(n); err == nil && n > -64 && n < 64 && sig >= rtmin && sig <= rtmax {
-			return sig, nil
-		}
+	base := rtmin
+	offset, ok := strings.CutPrefix(name, "RTMIN")
+	if !ok {
+		base = rtmax
+		offset, ok = strings.CutPrefix(name, "RTMAX")
 	}
-	return 0, fmt.Errorf("%s: unknown signal", Escape(s))
+	if offset == "" {
+		offset = "+0"
+	}
+	n, err := strconv.Atoi(offset)
+	sig := base + unix.Signal(n)
+	if !ok || err != nil || offset[0] != '+' && offset[0] != '-' || sig < rtmin || sig > rtmax {
+		return 0, fmt.Errorf("%s: unknown signal", Escape(s))
+	}
+	return sig, nil
 }
 
 // SignalName is the name without SIG, as kill -l prints it.
@@ -49,17 +48,12 @@ func SignalName(sig unix.Signal) string {
 		return strings.TrimPrefix(name, "SIG")
 	}
 	switch {
-	case sig == rtmin || sig == rtmax:
-		return rtname(sig)
+	case sig == rtmin:
+		return "RTMIN"
+	case sig == rtmax:
+		return "RTMAX"
 	case sig > rtmin && sig < rtmax:
 		return fmt.Sprintf("RTMIN+%d", sig-rtmin)
 	}
 	return strconv.Itoa(int(sig))
-}
-
-func rtname(sig unix.Signal) string {
-	if sig == rtmin {
-		return "RTMIN"
-	}
-	return "RTMAX"
 }

@@ -23,17 +23,18 @@ const (
 // errAgain says that the file is in a state that passes.
 var errAgain = errors.New("in use by another start or stop")
 
-// acquire takes both locks of the pidfile. It returns with a file that holds
-// no daemon's PID, or with a Failure that says who runs. See posix.Pidfile.
-func acquire(path string, trust func(*posix.Control) error, keep []int, interrupted <-chan os.Signal) (*posix.Pidfile, error) {
+// obtain opens or creates a file and takes its locks, again and again while
+// its state is one that passes. Settled tells take, which tries once, that what
+// lies between two system calls of another start must be over.
+func (j *job) obtain(path string, take func(f *posix.Pidfile, settled bool) error, interrupted <-chan os.Signal) (*posix.Pidfile, error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		f, created, err := posix.CreatePidfile(path, trust)
+		f, err := posix.CreatePidfile(path, j.trust)
 		if err == nil {
-			if err = take(f, keep, time.Since(began) > settle); err == nil {
+			if err = take(f, time.Since(began) > settle); err == nil {
 				return f, nil
 			}
-			if created && err != errAgain && err != posix.ErrMoved {
+			if f.Created && err != errAgain && err != posix.ErrMoved {
 				f.Discard()
 			}
 			f.Close()
@@ -41,9 +42,9 @@ func acquire(path string, trust func(*posix.Control) error, keep []int, interrup
 		switch {
 		case err == posix.ErrMoved:
 		case err != errAgain:
-			return nil, fmt.Errorf("%s: %w", posix.Escape(path), err)
+			return nil, about(path, err)
 		case time.Since(began) > patience:
-			return nil, fmt.Errorf("%s: %w for a minute", posix.Escape(path), err)
+			return nil, about(path, fmt.Errorf("%w for a minute", err))
 		default:
 			select {
 			case sig := <-interrupted:
@@ -54,12 +55,28 @@ func acquire(path string, trust func(*posix.Control) error, keep []int, interrup
 	}
 }
 
-// take tries once. settled says that what lies between two system calls of
-// another start must have passed.
-func take(f *posix.Pidfile, keep []int, settled bool) error {
+// takeLockfile takes the flock of a file of any content.
+func (j *job) takeLockfile(f *posix.Pidfile, _ bool) error {
 	switch err := f.TryLock(); err {
 	case nil:
-		f.MoveLock(keep)
+		f.MoveLock(j.keep)
+	case posix.ErrLocked:
+		return held(f)
+	default:
+		return err
+	}
+	if !f.Current() {
+		return posix.ErrMoved
+	}
+	return nil
+}
+
+// takePidfile takes both locks (see posix.Pidfile) of a file that holds no
+// daemon's PID, or fails with who runs.
+func (j *job) takePidfile(f *posix.Pidfile, settled bool) error {
+	switch err := f.TryLock(); err {
+	case nil:
+		f.MoveLock(j.keep)
 	case posix.ErrLocked:
 		if err := f.Read(); err != nil {
 			return err
@@ -91,22 +108,20 @@ func take(f *posix.Pidfile, keep []int, settled bool) error {
 
 // trust refuses, for root, a pidfile that someone could plant or rewrite. The
 // user of the command may: pidkill then signals only that user's processes.
-func trust(user *posix.Identity) func(*posix.Control) error {
-	return func(c *posix.Control) error {
-		uid, gid := 0, 0
-		if user != nil {
-			uid, gid = user.UID, user.GID
-		}
-		switch {
-		case unix.Geteuid() != 0:
-			return nil
-		case c.Link() != "":
-			return fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(c.Link()))
-		case !c.Only(uid, gid):
-			return fmt.Errorf("refused: %s", c)
-		}
-		return nil
+func (j *job) trust(c *posix.Control) error {
+	uid, gid := 0, 0
+	if user := j.command.User; user != nil {
+		uid, gid = user.UID, user.GID
 	}
+	switch {
+	case unix.Geteuid() != 0:
+		return nil
+	case c.Link != "":
+		return fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(c.Link))
+	case !c.Only(uid, gid):
+		return fmt.Errorf("refused: %s", c)
+	}
+	return nil
 }
 
 // whose finds out who holds the lock of the file that was just read.
@@ -164,25 +179,4 @@ func running(f *posix.Pidfile, pid int, locked bool) error {
 		return nil
 	}
 	return posix.Failf(posix.StatusRunning, "already running (pid %d)", pid)
-}
-
-// acquireLock takes the flock of a lockfile, which may have any content.
-func acquireLock(path string, trust func(*posix.Control) error, keep []int) (f *posix.Pidfile, created bool, err error) {
-	for {
-		if f, created, err = posix.CreatePidfile(path, trust); err == nil {
-			if err = f.TryLock(); err == nil {
-				f.MoveLock(keep)
-				if f.Current() {
-					return f, created, nil
-				}
-				err = posix.ErrMoved
-			} else if err == posix.ErrLocked {
-				err = held(f)
-			}
-			f.Close()
-		}
-		if err != posix.ErrMoved {
-			return nil, false, fmt.Errorf("%s: %w", posix.Escape(path), err)
-		}
-	}
 }

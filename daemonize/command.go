@@ -78,15 +78,6 @@ func executable(file string) error {
 	return unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
 }
 
-// find is the first file that a command's name means.
-func find(name, path string) (string, error) {
-	files, err := candidates(name, path)
-	if err != nil {
-		return "", err
-	}
-	return files[0], nil
-}
-
 // execFailure attaches the status to an errno of execve(2) or of looking for
 // the command.
 func execFailure(name string, err error) error {

@@ -88,9 +88,9 @@ func (c *config) detach() (status int, err error) {
 	args := append([]string{name}, os.Args[1:]...)
 	pid, err := posix.Detach("/proc/self/exe", args)
 	if err == unix.ENOENT { // no /proc: by the name it was called by
-		var self string
-		if self, err = find(os.Args[0], os.Getenv("PATH")); err == nil {
-			pid, err = posix.Detach(self, args)
+		var self []string
+		if self, err = candidates(os.Args[0], os.Getenv("PATH")); err == nil {
+			pid, err = posix.Detach(self[0], args)
 		}
 	}
 	unix.Close(pipe[1])
@@ -102,17 +102,14 @@ func (c *config) detach() (status int, err error) {
 	}
 	told := make(chan int, 1)
 	go func() {
+		defer close(told)
 		var b [1]byte
-		for {
-			switch n, err := unix.Read(pipe[0], b[:]); {
-			case err == unix.EINTR:
-			case n == 1:
-				told <- int(b[0])
-				return
-			default:
-				close(told)
-				return
-			}
+		n, err := unix.Read(pipe[0], b[:])
+		for err == unix.EINTR {
+			n, err = unix.Read(pipe[0], b[:])
+		}
+		if n == 1 {
+			told <- int(b[0])
 		}
 	}()
 	var by os.Signal

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -150,67 +151,37 @@ func parse(args []string) (*config, error) {
 		return nil, err
 	}
 	c.command = command
+	flags := map[byte]*bool{
+		'a': &c.appending, 'f': &c.foreground, 'h': &c.help, 'q': &c.quiet, 'r': &c.respawn,
+		's': &c.supervised, 't': &c.truncate, 'V': &c.version, 'v': &c.verbose,
+	}
+	files := map[byte]*string{
+		'c': &c.dir, 'e': &c.stderr, 'i': &c.stdin, 'l': &c.lockfile, 'o': &c.stdout, 'p': &c.pidfile,
+	}
 	for _, o := range given {
 		switch o.Letter {
-		case 'a':
-			c.appending = true
-		case 'c':
-			c.dir, err = path(o)
+		default:
+			*flags[o.Letter] = true
+		case 'c', 'e', 'i', 'l', 'o', 'p':
+			*files[o.Letter], err = path(o)
 		case 'E':
-			if strings.IndexByte(o.Arg, '=') < 1 {
-				return nil, fmt.Errorf("-E: %s: expected NAME=VALUE", posix.Escape(o.Arg))
+			if c.env = append(c.env, o.Arg); strings.IndexByte(o.Arg, '=') < 1 {
+				err = fmt.Errorf("%s: expected NAME=VALUE", posix.Escape(o.Arg))
 			}
-			c.env = append(c.env, o.Arg)
-		case 'e':
-			c.stderr, err = path(o)
-		case 'f':
-			c.foreground = true
-		case 'h':
-			c.help = true
-		case 'i':
-			c.stdin, err = path(o)
 		case 'k':
-			var n uint64
-			if n, err = strconv.ParseUint(o.Arg, 10, 31); err != nil {
-				return nil, fmt.Errorf("-k: %s: expected a descriptor's number", posix.Escape(o.Arg))
-			}
-			c.keep = append(c.keep, int(n))
-		case 'l':
-			c.lockfile, err = path(o)
+			var fd int
+			fd, err = number(o.Arg, 10, 0, math.MaxInt32, "a descriptor's number")
+			c.keep = append(c.keep, fd)
 		case 'm':
-			var mask uint64
-			if mask, err = strconv.ParseUint(o.Arg, 8, 32); err != nil || mask > 0o777 {
-				return nil, fmt.Errorf("-m: %s: expected an octal mask up to 777", posix.Escape(o.Arg))
-			}
-			c.umask = int(mask)
+			c.umask, err = number(o.Arg, 8, 0, 0o777, "an octal mask up to 777")
 		case 'n':
 			c.ready, err = posix.ParseDuration(o.Arg)
-		case 'o':
-			c.stdout, err = path(o)
-		case 'p':
-			c.pidfile, err = path(o)
-		case 'q':
-			c.quiet = true
 		case 'R':
-			var n uint64
-			if n, err = strconv.ParseUint(o.Arg, 10, 31); err != nil || n == 0 {
-				return nil, fmt.Errorf("-R: %s: expected a number of failures", posix.Escape(o.Arg))
-			}
-			c.limit = int(n)
-		case 'r':
-			c.respawn = true
-		case 's':
-			c.supervised = true
-		case 't':
-			c.truncate = true
+			c.limit, err = number(o.Arg, 10, 1, math.MaxInt32, "a number of failures")
 		case 'u':
 			if c.user = o.Arg; o.Arg == "" { // a script's unset variable
 				err = errors.New("an empty user name")
 			}
-		case 'V':
-			c.version = true
-		case 'v':
-			c.verbose = true
 		case 'w':
 			c.wait, err = posix.ParseDuration(o.Arg)
 		}
@@ -250,6 +221,23 @@ func (c *config) check() error {
 		c.lockfile = ""
 	}
 	return nil
+}
+
+// about says what an error is about, as all messages do; nil stays nil.
+func about(object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", posix.Escape(object), err)
+}
+
+// number reads an argument that is a number of that base, from least to most.
+func number(arg string, base int, least, most uint64, what string) (int, error) {
+	n, err := strconv.ParseUint(arg, base, 32)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("%s: expected %s", posix.Escape(arg), what)
+	}
+	return int(n), nil
 }
 
 func path(o posix.Given) (string, error) {

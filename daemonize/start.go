@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +22,6 @@ type job struct {
 	command *posix.Command
 
 	lockfile, pidfile *posix.Pidfile
-	ownLockfile       bool // this start created it
 	notify            *notifySocket
 	loggers           []*logger
 
@@ -100,32 +98,30 @@ func (j *job) prepare() error {
 	if strings.Contains(j.argv[0], "/") {
 		j.argv = append(j.files[:1:1], j.argv[1:]...) // true also in another directory
 	}
-	j.command = &posix.Command{Env: env, User: id, Inherit: slices.Clone(j.keep)}
+	j.command = &posix.Command{Env: env, User: id}
 	return nil
 }
 
 // acquire takes the locks, which the command inherits.
 func (j *job) acquire(interrupted <-chan os.Signal) (err error) {
-	trust := trust(j.command.User)
+	j.command.Inherit = slices.Clone(j.keep)
 	if j.config.lockfile != "" {
-		if j.lockfile, j.ownLockfile, err = acquireLock(j.config.lockfile, trust, j.keep); err != nil {
+		if j.lockfile, err = j.obtain(j.config.lockfile, j.takeLockfile, interrupted); err != nil {
 			return err
 		}
-		j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
+		if j.config.pidfile != "" && j.lockfile.IsAt(j.config.pidfile) { // old scripts do that
+			j.lockfile.Close()
+			j.lockfile = nil
+		} else {
+			j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
+		}
 	}
 	if j.config.pidfile != "" {
-		if j.lockfile != nil && j.lockfile.IsAt(j.config.pidfile) { // old scripts do that
-			j.lockfile.Close()
-			j.lockfile, j.ownLockfile = nil, false
-			j.command.Inherit = slices.Clone(j.keep)
-		}
-		if j.pidfile, err = acquire(j.config.pidfile, trust, j.keep, interrupted); err != nil {
+		if j.pidfile, err = j.obtain(j.config.pidfile, j.takePidfile, interrupted); err != nil {
 			return err
 		}
 		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
-		if err := j.pidfile.Reserve(); err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
-		}
+		return about(j.pidfile.Path, j.pidfile.Reserve())
 	}
 	return nil
 }
@@ -200,9 +196,9 @@ func (j *job) launch() (*posix.Group, error) {
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(pid); err != nil {
 			group.End(ending...)
-			return nil, fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
+			return nil, about(j.pidfile.Path, err)
 		}
-		j.pidfile.Done()
+		j.pidfile.Operate(unix.F_UNLCK)
 	}
 	return group, nil
 }
@@ -211,7 +207,7 @@ func (j *job) launch() (*posix.Group, error) {
 func (j *job) become() error {
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(unix.Getpid()); err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(j.pidfile.Path), err)
+			return about(j.pidfile.Path, err)
 		}
 	}
 	if j.verbose {
@@ -225,7 +221,7 @@ func (j *job) become() error {
 func (j *job) undo() {
 	j.notify.close()
 	j.removePidfile()
-	if j.ownLockfile {
+	if j.lockfile != nil && j.lockfile.Created {
 		j.lockfile.Unlink()
 	}
 }
@@ -271,20 +267,14 @@ func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
 // enter changes to the command's directory, as the caller's user: the other
 // files were opened as that one too. PWD follows, where it is set.
 func (c *config) enter(env []string) ([]string, error) {
-	if err := unix.Chdir(c.dir); err != nil {
-		return nil, fmt.Errorf("%s: %w", posix.Escape(c.dir), err)
-	}
-	if _, ok := lookup(env, "PWD"); ok {
-		dir, err := unix.Getwd()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", posix.Escape(c.dir), err)
-		}
+	err := unix.Chdir(c.dir)
+	if _, ok := lookup(env, "PWD"); ok && err == nil {
+		var dir string
+		dir, err = unix.Getwd()
 		env = set(env, "PWD", dir)
 	}
-	return env, nil
+	return env, about(c.dir, err)
 }
-
-var errNotOpen = errors.New("not open")
 
 // checkKept makes sure of -k before daemonize opens anything itself.
 func (c *config) checkKept() error {
@@ -293,7 +283,7 @@ func (c *config) checkKept() error {
 		// nothing inherited has it.
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
-			return fmt.Errorf("-k: descriptor %d: %w", fd, errNotOpen)
+			return fmt.Errorf("-k: descriptor %d: not open", fd)
 		}
 	}
 	return nil

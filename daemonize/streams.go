@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +41,7 @@ func (j *job) openStreams() (err error) {
 			files[fd], err = openOutput(name, j.command.User)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(name), err)
+			return about(name, err)
 		}
 	}
 	// One file by two paths: with a description each, a -t or a program
@@ -93,7 +94,7 @@ func openOutput(name string, user *posix.Identity) (int, error) {
 		if err = unix.Fchmod(fd, 0o640); err == nil && user != nil {
 			err = unix.Fchown(fd, user.UID, user.GID)
 		}
-		return fd, both(err, unix.SetNonblock(fd, false))
+		return fd, cmp.Or(err, unix.SetNonblock(fd, false))
 	}
 	var st unix.Stat_t
 	switch {
@@ -120,7 +121,7 @@ func locate(name string) (*posix.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	if link := place.Control.Link(); link != "" {
+	if link := place.Control.Link; link != "" {
 		place.Close()
 		return nil, fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(link))
 	}
@@ -134,7 +135,7 @@ func (c *config) empty(files [3]int) error {
 			continue
 		}
 		if err := unix.Ftruncate(files[fd], 0); err != nil {
-			return fmt.Errorf("%s: %w", posix.Escape(name), err)
+			return about(name, err)
 		}
 	}
 	return nil
@@ -148,11 +149,4 @@ func isType(fd int, kind uint32) bool {
 func sameFile(a, b int) bool {
 	var x, y unix.Stat_t
 	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino
-}
-
-func both(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }

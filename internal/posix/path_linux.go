@@ -1,7 +1,9 @@
 package posix
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,31 +21,20 @@ type Place struct {
 
 // Control says who besides root could change what a path leads to.
 type Control struct {
+	Link string // the first symbolic link that is not root's: it could lead anywhere
+
 	uids, gids []int
 	world      bool
 	adds       bool   // others can add entries to the last, sticky directory
 	where      string // the first object that showed it, for messages
-	link       string // the first symbolic link that is not root's
 }
-
-// Link is a symbolic link on the way that another user made, and so could
-// make lead anywhere; "" if there is none.
-func (c *Control) Link() string { return c.link }
 
 // Only tells whether nobody but root, the user and that user's primary group
 // has control. Unless it holds, root must not trust what is found there.
 func (c *Control) Only(uid, gid int) bool {
-	for _, id := range c.uids {
-		if id != uid {
-			return false
-		}
-	}
-	for _, id := range c.gids {
-		if id != gid {
-			return false
-		}
-	}
-	return !c.world
+	return !c.world &&
+		!slices.ContainsFunc(c.uids, func(id int) bool { return id != uid }) &&
+		!slices.ContainsFunc(c.gids, func(id int) bool { return id != gid })
 }
 
 // Others tells whether somebody besides root could have put a file where it
@@ -92,34 +83,33 @@ const maxLinks = 40
 // and notes who controls each, symbolic links among them; for others the
 // kernel's own walk will do. With follow, a link in the last place is gone
 // through too. The caller closes Dir. Errors are those of open(2).
-func Locate(path string, follow bool) (*Place, error) {
+func Locate(path string, follow bool) (_ *Place, err error) {
 	p := &Place{Path: path}
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
 	if unix.Geteuid() != 0 {
 		i := strings.LastIndexByte(path, '/') + 1
-		dir := path[:i]
-		if dir == "" {
-			dir = "."
-		}
 		p.Name, p.follow = path[i:], follow
-		return p, p.enter(unix.AT_FDCWD, dir, "")
+		return p, p.enter(cmp.Or(path[:i], "."))
 	}
 	rest, done := path, ""
 	for links := 0; ; {
 		if strings.HasPrefix(rest, "/") {
 			p.Close()
-			if err := p.enter(unix.AT_FDCWD, "/", "/"); err != nil {
-				return nil, err
-			}
 			done = "/"
-		} else if p.Dir == 0 {
-			if err := p.enter(unix.AT_FDCWD, ".", "."); err != nil {
+		}
+		if p.Dir == 0 {
+			if err := p.enter(cmp.Or(done, ".")); err != nil {
 				return nil, err
 			}
 		}
 		name, tail, more := strings.Cut(strings.TrimLeft(rest, "/"), "/")
 		tail = strings.TrimLeft(tail, "/")
+		p.Name = name
 		if !more && !follow {
-			p.Name = name
 			return p, nil
 		}
 		if p.inProc() {
@@ -127,20 +117,18 @@ func Locate(path string, follow bool) (*Place, error) {
 			p.Name, p.follow = strings.TrimLeft(rest, "/"), true
 			return p, nil
 		}
-		fd, st, err := p.look(name)
+		fd, st, err := look(p.Dir, name, unix.O_NOFOLLOW)
 		if err == unix.ENOENT && !more {
-			p.Name = name
 			return p, nil
 		}
 		if err != nil {
-			p.Close()
 			return nil, err
 		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFLNK:
-			p.Control.note(done+name, st)
-			if st.Uid != 0 && p.Control.link == "" {
-				p.Control.link = done + name
+		switch kind := st.Mode & unix.S_IFMT; {
+		case kind == unix.S_IFLNK:
+			p.Control.note(done+name, &st)
+			if st.Uid != 0 && p.Control.Link == "" {
+				p.Control.Link = done + name
 			}
 			target := make([]byte, unix.PathMax)
 			n, err := unix.Readlinkat(fd, "", target)
@@ -149,57 +137,44 @@ func Locate(path string, follow bool) (*Place, error) {
 				err = unix.ELOOP
 			}
 			if err != nil {
-				p.Close()
 				return nil, err
 			}
 			if rest = string(target[:n]); more {
 				rest += "/" + tail
 			}
-		case unix.S_IFDIR:
-			if !more {
-				unix.Close(fd)
-				p.Name = name
-				return p, nil
-			}
-			p.Control.note(done+name, st)
+		case kind == unix.S_IFDIR && more:
+			p.Control.note(done+name, &st)
 			p.Close()
 			p.Dir, rest, done = fd, tail, done+name+"/"
 		default:
 			unix.Close(fd)
 			if more {
-				p.Close()
 				return nil, unix.ENOTDIR
 			}
-			p.Name = name
 			return p, nil
 		}
 	}
 }
 
-func (p *Place) enter(at int, dir, note string) error {
-	fd, err := unix.Openat(at, dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
+// enter begins the way at a directory.
+func (p *Place) enter(dir string) error {
+	fd, st, err := look(unix.AT_FDCWD, dir, unix.O_DIRECTORY)
+	if err == nil {
+		p.Dir = fd
+		p.Control.note(dir, &st)
 	}
-	p.Dir = fd
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err == nil && note != "" {
-		p.Control.note(note, &st)
-	}
-	return nil
+	return err
 }
 
-func (p *Place) look(name string) (int, *unix.Stat_t, error) {
-	fd, err := unix.Openat(p.Dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, nil, err
+// look opens an object only to see what it is.
+func look(at int, name string, flags int) (fd int, st unix.Stat_t, err error) {
+	if fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+		return -1, st, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err = unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return -1, nil, err
 	}
-	return fd, &st, nil
+	return fd, st, err
 }
 
 func (p *Place) inProc() bool {

@@ -25,6 +25,7 @@ type Pidfile struct {
 	Control Control // of the way to the file and of the file itself
 	Content []byte  // as last read
 	Written time.Time
+	Created bool // by this start
 
 	file int // carries the record lock; open for writing if it was created
 	lock int // read-only, carries the flock: a description of its own in a start
@@ -40,7 +41,7 @@ var ErrLocked = errors.New("locked")
 // OpenPidfile opens an existing pidfile for reading, without ever waiting.
 // Errors are those of open(2); what is not a regular file is refused.
 func OpenPidfile(path string) (*Pidfile, error) {
-	f, err := openPidfile(path, unix.O_RDONLY, nil)
+	f, err := openPidfile(path, unix.O_RDONLY, func(*Control) error { return nil })
 	if err == nil {
 		f.lock = f.file // no child is to inherit it
 	}
@@ -50,20 +51,19 @@ func OpenPidfile(path string) (*Pidfile, error) {
 // CreatePidfile opens a pidfile for a start, and creates it where it is
 // missing. trust is asked before it is created, and again about the file. A
 // hard link is refused: its other name may be somebody's important file.
-func CreatePidfile(path string, trust func(*Control) error) (f *Pidfile, created bool, err error) {
-	f, err = openPidfile(path, unix.O_RDWR, trust)
-	if err == unix.ENOENT {
+func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
+	f, err := openPidfile(path, unix.O_RDWR, trust)
+	switch {
+	case err == unix.ENOENT:
 		f, err = openPidfile(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, trust)
 		if err == unix.EEXIST {
 			err = ErrMoved
 		}
-		return f, true, err
-	}
-	if err == nil && f.stat.Nlink > 1 {
+	case err == nil && f.Names() > 1:
 		f.Close()
 		err = errors.New("refused: it has other names (hard links)")
 	}
-	return f, false, err
+	return f, err
 }
 
 func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, error) {
@@ -73,7 +73,7 @@ func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, 
 	}
 	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
 	if err := f.open(flags, trust); err != nil {
-		if flags&unix.O_EXCL != 0 && f.file >= 0 {
+		if f.Created {
 			f.Discard()
 		}
 		f.Close()
@@ -83,9 +83,6 @@ func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, 
 }
 
 func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
-	if trust == nil {
-		trust = func(*Control) error { return nil }
-	}
 	if err := trust(&f.Control); err != nil {
 		return err
 	}
@@ -103,6 +100,7 @@ func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
 	if f.file, err = f.Place.Open(flags, 0o644); err != nil {
 		return err
 	}
+	f.Created = flags&unix.O_EXCL != 0
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
 		return err
 	}
@@ -110,7 +108,7 @@ func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
 		return errNotRegular
 	}
 	f.Control.note(f.Path, &f.stat)
-	if flags&unix.O_EXCL != 0 {
+	if f.Created {
 		if err := unix.Fchmod(f.file, 0o644); err != nil { // whatever the umask
 			return err
 		}
@@ -190,18 +188,14 @@ func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 }
 
 // Operate takes the record lock: for writing while a daemon is started, for
-// reading while one is stopped. EAGAIN: somebody else is at work.
+// reading while one is stopped. EAGAIN: somebody else is at work. F_UNLCK gives
+// it back.
 func (f *Pidfile) Operate(kind int16) error {
 	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind})
 	if err == unix.EACCES { // POSIX leaves the choice
 		err = unix.EAGAIN
 	}
 	return err
-}
-
-// Done gives the record lock back.
-func (f *Pidfile) Done() {
-	unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
 }
 
 // Operator is the process that holds a record lock which conflicts with one
@@ -243,20 +237,13 @@ func (f *Pidfile) IsAt(path string) bool {
 
 // Read reads the content and the time it was written.
 func (f *Pidfile) Read() error {
-	buf := make([]byte, maxContent+1)
-	n := 0
-	for n < len(buf) {
-		m, err := unix.Pread(f.file, buf[n:], int64(n))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if m == 0 {
-			break
-		}
-		n += m
+	buf, n := make([]byte, maxContent+1), 0
+	err := retry(func() (err error) {
+		n, err = unix.Pread(f.file, buf, 0) // a regular file gives all it has
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	f.Content = buf[:n]
 	if err := unix.Fstat(f.file, &f.stat); err != nil {

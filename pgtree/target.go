@@ -168,5 +168,8 @@ func (s *search) identify(f *posix.Pidfile, pid int) (int, error) {
 			return member, nil
 		}
 	}
+	if _, keepers, _ := f.Holders(); len(keepers) > 0 {
+		return keepers[0], nil // a supervisor that has yet to notice
+	}
 	return 0, fmt.Errorf("process %d is not running", pid)
 }

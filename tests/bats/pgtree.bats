@@ -84,7 +84,8 @@ agrees_with_ps() {
 @test "a session leader that is a zombie: its session is still one" {
     have zombie-leader
     run -0 pgtree -n -o pid,stat,tree "${pids[0]}"
-    is "$(printf '%s\n' "${pids[0]} Zs   [python3] <defunct>" "${pids[1]} S    $PYTHON $BATS_TEST_DIRNAME/pgtree.py zombie-leader")"
+    [[ $(squeeze) == "${pids[0]} Zs [python3] <defunct>
+${pids[1]} S $PYTHON $BATS_TEST_DIRNAME/pgtree.py zombie-leader" ]] || fail "$output"
     run -0 pgtree -s "${pids[0]}"
     has "session ${pids[0]}, leader zombie"
 }
@@ -323,6 +324,18 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     pidkill app.pid
 }
 
+@test "targets: of a pidfile, the supervisor that has not yet noticed the daemon's end" {
+    daemonize -s -p app.pid sleep 600
+    pid=$(<app.pid) supervisor=$(stat_field "$(<app.pid)" 4)
+    kill -STOP "$supervisor"
+    eventually 10 state_is "$supervisor" T
+    kill -KILL "$pid"
+    eventually 10 state_is "$pid" Z
+    run -0 pgtree -s app.pid
+    has "daemonize($supervisor)"
+    kill -CONT "$supervisor"
+}
+
 @test "targets: of a pidfile, strangers and the dead match nothing" {
     idle
     echo "$pid" >stale.pid
@@ -387,13 +400,14 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
 @test "-n: rows alone; -o: columns in the order asked for" {
     have moved
     run -0 pgtree -n -o pgid -o 'pid ppid' "${pids[0]}"
-    is "$(printf '%s %s %s\n' "${pids[0]}" "${pids[0]}" "$(stat_field "${pids[0]}" 4)" \
-        "${pids[0]}" "${pids[1]}" "${pids[0]}" "${pids[1]}" "${pids[2]}" "${pids[0]}")"
+    [[ $(squeeze) == "${pids[0]} ${pids[0]} $(stat_field "${pids[0]}" 4)
+${pids[0]} ${pids[1]} ${pids[0]}
+${pids[1]} ${pids[2]} ${pids[0]}" ]] || fail "$output"
     run -0 pgtree -o comm,pid "${pids[0]}"
-    is "COMMAND $(printf '%*s' "${#pids[0]}" PID)
+    [[ $(squeeze) == "COMMAND PID
 python3 ${pids[0]}
 python3 ${pids[1]}
-python3 ${pids[2]}"
+python3 ${pids[2]}" ]] || fail "$output"
 }
 
 @test "-A, -U: the last one counts, else the locale" {

@@ -139,6 +139,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     proper
     end_all
     need_root
+    need_namespaces
     # A container's init; its processes end with it.
     # shellcheck disable=SC2016
     unshare --pid --fork --kill-child --mount-proc sh -c '
@@ -378,6 +379,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
 
 @test "without /proc daemonize works; without /dev/null it says so" {
     need_root
+    need_namespaces
     # shellcheck disable=SC2016
     unshare -m sh -c '
         mount -t tmpfs none /proc || exit

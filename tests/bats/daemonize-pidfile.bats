@@ -237,6 +237,7 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
 
 @test "a full disk and a read-only one: 125, no process, no file" {
     need_root
+    need_namespaces
     # shellcheck disable=SC2016
     unshare -m sh -c '
         mkdir disk && mount -t tmpfs -o size=64k,nr_inodes=20 none disk || exit 99

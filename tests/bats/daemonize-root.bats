@@ -75,6 +75,7 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
     daemonize -u nobody:12345 -p app.pid sleep 1000
     [[ $(field "$(<app.pid)" Gid | cut -f 1) == 12345 ]]
     end_all
+    need_namespaces
     # In a mount namespace, nobody is in a hundred groups.
     unshare -m sh -c '
         { cat /etc/group; seq 100 -1 1 | while read -r i; do echo "g$i:x:$((40000 + i)):nobody"; done; } >group

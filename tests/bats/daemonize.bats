@@ -110,6 +110,7 @@ end() {
 
 @test "a noexec file system is 126" {
     need_root
+    need_namespaces
     mkdir disk
     run -126 unshare -m sh -c 'mount -t tmpfs -o noexec none disk && cp /bin/sleep disk && daemonize -p app.pid disk/sleep 1000'
     [[ $output == "daemonize: disk/sleep: cannot execute: permission denied" && ! -e app.pid ]]

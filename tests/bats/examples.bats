@@ -85,7 +85,8 @@ in_log() { grep -q "$@"; }
 
 @test "app.openrc: the same under openrc-run" {
     need_root
-    need openrc-run unshare
+    need openrc-run
+    need_namespaces
     mkdir init.d
     adapt app.openrc "s#^name=.*#name=svc#" "s#^run_as=.*#run_as=root#" \
         "s#^command=.*#command='$T/app --config x'#" "s#^log=.*#log=$T/svc.log#" "s#=/run/#=$T/#" \
@@ -159,7 +160,8 @@ in_log() { grep -q "$@"; }
 
 @test "crontab: cron starts it, and starts it again when it is gone" {
     need_root
-    need cron unshare
+    need cron
+    need_namespaces
     mkdir spool home
     mv app home
     # Every minute: five are long to wait.
@@ -351,7 +353,8 @@ machines() {
 
 @test "many-machines.md: pdsh and parallel start, list and stop; the statuses" {
     need_root
-    need unshare ip sshd ssh ssh-keygen pdsh parallel jq
+    need_namespaces
+    need ip sshd ssh ssh-keygen pdsh parallel jq
     for host in web1 web2 web3; do
         mkdir "$host"
         cp app "$host"

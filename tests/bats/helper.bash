@@ -63,7 +63,7 @@ fail() {
     return 1
 }
 
-# need_root, need COMMAND..., need_python: skip where it is not there.
+# need_root, need COMMAND..., need_namespaces, need_python: skip where it is not there.
 need_root() {
     ((EUID == 0)) || skip "needs root"
 }
@@ -73,6 +73,13 @@ need() {
     for command; do
         command -v "$command" >/dev/null || skip "needs $command"
     done
+}
+
+# need_namespaces: a mount and a PID namespace of the test's own. A plain
+# chroot has no root mount to make private, a container may not have the right.
+need_namespaces() {
+    need unshare
+    unshare --mount --pid --fork true 2>/dev/null || skip "may have no namespaces of its own here"
 }
 
 need_python() {

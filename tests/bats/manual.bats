@@ -84,7 +84,8 @@ examples() {
 run_examples() {
     need_root
     need_python
-    need unshare jq
+    need_namespaces
+    need jq
     stage
     local line block='' blocks=0 number=0
     while IFS= read -r line; do

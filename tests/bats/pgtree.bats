@@ -73,7 +73,8 @@ agrees_with_ps() {
 @test "the owner of a process that is not dumpable is not root" {
     need_root
     chmod a+w .
-    as_user "$PYTHON" "$BATS_TEST_DIRNAME/pgtree.py" secret &
+    cp "$BATS_TEST_DIRNAME/pgtree.py" . # from where that user may not look
+    as_user "$PYTHON" pgtree.py secret &
     eventually 20 test -e pids
     run -0 pgtree -no user,uid "$(<pids)"
     is "$TEST_USER $(id -u "$TEST_USER")"
@@ -147,7 +148,7 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
 
 @test "a PID namespace: parents and sessions outside are 0; /proc of another one" {
     need_root
-    need unshare
+    need_namespaces
     run -0 unshare --pid --fork --mount-proc pgtree -no pid,ppid,pgid,sid,comm
     [[ $(squeeze) == "1 0 0 0 pgtree" ]] || fail "$output"
     # Without a /proc of its own, the numbers there are not those of getsid(2).
@@ -160,7 +161,7 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
 
 @test "hidden processes: said on standard error, the rest is shown" {
     need_root
-    need unshare
+    need_namespaces
     cp "$BIN/pgtree" .
     for mode in 1 2; do
         run -0 --separate-stderr unshare --mount sh -c "
@@ -462,7 +463,7 @@ python3 ${pids[2]}" ]] || fail "$output"
 
 @test "no /proc: status 4" {
     need_root
-    need unshare
+    need_namespaces
     run -4 unshare --mount sh -c 'mount -t tmpfs none /proc && exec pgtree'
     has "pgtree: read /proc: no processes"
 }

@@ -741,7 +741,7 @@ usage: *"
 
 @test "a recycled PID: the stranger lives; with -f it is signalled" {
     need_root
-    need unshare
+    need_namespaces
     cat >inside <<'END'
 set -m
 sleep 1000 & old=$!
@@ -923,7 +923,7 @@ END
 
 @test "a session with init in it is refused" {
     need_root
-    need unshare
+    need_namespaces
     # Only as PID 1 it can still make a session.
     run_it unshare -pf --mount-proc --kill-child setsid sh -c '
         sleep 1000 & echo $! >app.pid
@@ -1015,7 +1015,7 @@ alive"
 
 @test "hidepid: what cannot be seen is not taken for gone" {
     need_root
-    need unshare
+    need_namespaces
     start_sleeper
     cp "$BIN/pidkill" "$BIN/daemonize" .
     mkdir theirs
@@ -1041,7 +1041,7 @@ status 3"
 
 @test "hidepid: -g, -S, -T and a hidden member: status 3, and nothing is removed" {
     need_root
-    need unshare
+    need_namespaces
     start_sleeper
     cp "$BIN/pidkill" .
     mkdir theirs
@@ -1110,7 +1110,7 @@ mixed 3"
 
 @test "/proc of another PID namespace is refused" {
     need_root
-    need unshare
+    need_namespaces
     start_sleeper
     run_it unshare -pf --kill-child pidkill app.pid 3>&-
     expect 4 "pidkill: /proc: not mounted, or of another PID namespace"

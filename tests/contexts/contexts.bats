@@ -78,7 +78,8 @@ teardown() {
 
 @test "from a crontab" {
     need_root
-    need cron unshare
+    need cron
+    need_namespaces
     mkdir -p empty crontabs
     cat >tab <<-END
 	* * * * * root $BIN/daemonize -p $T/a.pid -o $T/a.log sleep 1000 || :
@@ -148,7 +149,7 @@ teardown() {
 
 @test "as a child of a container's init" {
     need_root
-    need unshare
+    need_namespaces
     # Nobody reaps there: gone has to mean no more than zombies.
     cat >init <<-'END'
 	daemonize -p "$1/a.pid" sleep 1000 || exit 1

@@ -1,10 +1,11 @@
-// Soak has many workers start, stop, restart, ask after, and kill daemons and
-// the tools themselves, delete and replace pidfiles, all at once over a few
-// pidfiles. After each step it checks that
+// Soak has many workers start, stop, restart, ask after, and kill daemons,
+// their supervisors and the tools themselves, delete and replace pidfiles, all
+// at once over a few pidfiles. After each step it checks that
 //
 //   - each pidfile has one live daemon at most, since it was last tampered with;
 //   - a start with status 0 ran its command;
-//   - a stop with status 0 left nothing of the group;
+//   - a stop with status 0 left nothing of the group, nor its supervisor;
+//   - what ran all the while was never said not to run;
 //   - nobody else's process was signalled.
 //
 // The seed makes each worker's sequence of steps; how they interleave is up to

@@ -24,7 +24,7 @@ type worker struct {
 func (w *worker) step() {
 	s := w.slots[w.IntN(len(w.slots))]
 	choice := w.IntN(100)
-	if choice < 18 { // alone with the pidfile
+	if choice < 21 { // alone with the pidfile
 		s.Lock()
 		defer s.Unlock()
 	} else {
@@ -39,6 +39,8 @@ func (w *worker) step() {
 		w.remove(s)
 	case choice < 18:
 		w.replace(s)
+	case choice < 21:
+		w.supervise(s)
 	case choice < 45:
 		w.start(s)
 	case choice < 65:
@@ -48,9 +50,13 @@ func (w *worker) step() {
 		w.start(s)
 	case choice < 80:
 		w.ask(s)
-	case choice < 88:
+	case choice < 86:
 		w.killDaemon(s)
-	case choice < 95:
+	case choice < 89:
+		w.fire(s, unix.SIGKILL)
+	case choice < 91:
+		w.fire(s, [...]unix.Signal{unix.SIGTERM, unix.SIGINT}[w.IntN(2)])
+	case choice < 96:
 		w.killStart(s)
 	default:
 		w.killStop(s)
@@ -62,43 +68,60 @@ func (w *worker) step() {
 // start is one from a choice of commands, as random as the rest.
 func (w *worker) start(s *slot) {
 	var args []string
-	ends, supervised := false, false
-	switch w.IntN(12) {
+	switch w.IntN(16) {
 	case 0:
 		args = []string{"sh", "-c", "sleep 1000 & sleep 1000 & wait"}
 	case 1:
 		args = []string{"sh", "-c", "trap '' TERM; sleep 1000 & wait; sleep 1000"}
 	case 2:
-		args, ends = []string{"sleep", "0.05"}, true
+		args = []string{"sleep", "0.05"}
 	case 3:
-		args, ends = []string{"sh", "-c", "sleep 1000 & exit"}, true
+		args = []string{"sh", "-c", "sleep 1000 & exit"}
 	case 4:
 		args = []string{"-w", "0.03", "sleep", "1000"}
 	case 5:
-		args, ends = []string{"-w", "0.05", "sleep", "0.03"}, true
+		args = []string{"-w", "0.05", "sleep", "0.03"}
 	case 6:
-		args, supervised = []string{"-s", "sleep", "1000"}, true
+		args = []string{"-s", "sleep", "1000"}
 	case 7:
-		args, ends, supervised = []string{"-s", "sleep", "0.1"}, true, true
+		args = []string{"-s", "sleep", "0.1"}
 	case 8:
-		args, ends, supervised = []string{"-s", "-r", "-R", "2", "sh", "-c", "sleep 0.05; exit 1"}, true, true
+		args = []string{"-s", "-r", "-R", "2", "sh", "-c", "sleep 0.05; exit 1"}
+	case 9:
+		args = []string{"-s", "-r", "sleep", "1000"}
+	case 10:
+		args = []string{"-s", "-r", "-w", "0.03", "sh", "-c", "sleep 1000 & sleep 1000 & wait; exit 1"}
+	case 11: // it stays between two runs
+		args = []string{"-s", "-r", "sh", "-c", "exit 1"}
+	case 12: // what is left of a run ignores TERM: KILL comes 5 s later, or pidkill
+		args = []string{"-s", "-r", "sh", "-c", "(trap '' TERM; sleep 0.2; sleep 0.2) & sleep 0.03; exit 1"}
 	default:
 		args = []string{"sleep", "1000"}
 	}
+	waits, supervised := slices.Contains(args, "-w"), args[0] == "-s"
 	began := time.Now()
-	tool := w.daemonize(s, args...)
+	var log string
+	var tool *box.Tool
+	if supervised {
+		tool, log = w.supervisedStart(s, args...)
+	} else {
+		tool = w.daemonize(s, args...)
+	}
 	status, output := tool.Result()
 	w.count(fmt.Sprintf("start: status %d", status))
 	switch {
-	case status == 1, status == 3 && ends && args[0] == "-w":
-	case status == 3: // somebody else may have ended it
-		if args[0] != "-w" {
-			w.broken("start %v: status %d: %s", args, status, output)
-		}
-	case status != 0:
-		w.broken("start %v: status %d: %s", args, status, output)
-	case !supervised: // whose children are not ours to see
+	case status == 0 && supervised:
+		w.ranSupervised(pidIn(output, "running (pid "), began, log, output)
+	case status == 0:
 		w.ran(pidIn(output, "running (pid "), began, output)
+	case status == 1:
+	case status == 3 && waits: // it ends, or somebody else has ended it
+	case supervised && cutShort(status, output):
+	default:
+		w.broken("start %v: status %d: %s", args, status, output)
+	}
+	if supervised {
+		os.Remove(log)
 	}
 }
 
@@ -121,19 +144,24 @@ func (w *worker) ran(pid int, began time.Time, output string) {
 	if pid == 0 {
 		w.broken("start: status 0, and no PID in %q", output)
 	}
-	if p, err := posix.ReadStat(pid); err == nil && (p.Comm == "sleep" || p.Comm == "sh") {
-		return
-	}
 	for i := 0; i < 100; i++ { // it may be about to be reaped
-		w.mu.Lock()
-		e, ok := w.ended[pid]
-		w.mu.Unlock()
-		if ok && e.when.After(began) && (e.name == "sleep" || e.name == "sh") {
+		if w.seen(pid, began) {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	w.broken("start: status 0, and %d never was its command: %s", pid, output)
+}
+
+// seen tells whether a process is a command, or was one when init reaped it.
+func (w *worker) seen(pid int, began time.Time) bool {
+	if p, err := posix.ReadStat(pid); err == nil && (p.Comm == "sleep" || p.Comm == "sh") {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, ok := w.ended[pid]
+	return ok && e.when.After(began) && (e.name == "sleep" || e.name == "sh")
 }
 
 // pidIn is the number after the last occurrence of a text.
@@ -159,6 +187,7 @@ var ways = [][]string{{"-v", "-t", "0.2"}, {"-v9"}, {"-v", "-t", "0.2", "-T"}, {
 func (w *worker) stop(s *slot) {
 	way := ways[w.IntN(len(ways)-1)]
 	began := ticks()
+	commands, parents := w.family(s)
 	status, output := w.pidkill(s, way...).Result()
 	w.count(fmt.Sprintf("stop: status %d", status))
 	if status == 4 && strings.Contains(output, ": empty") {
@@ -171,13 +200,14 @@ func (w *worker) stop(s *slot) {
 		if !strings.Contains(line, " is gone after ") {
 			continue
 		}
-		group := pidIn(line, ": group ")
+		group, supervisor := pidIn(line, ": group "), pidIn(line, ": supervisor ")
 		for _, p := range box.Alive(w.victimPIDs()...) {
-			if group != 0 && p.PGID == group && p.Start < began {
+			if (group != 0 && p.PGID == group || p.PID == supervisor) && p.Start < began {
 				w.broken("stop %v: %q, and there is %s", way, line, box.Names([]posix.Process{p}))
 			}
 		}
 	}
+	w.checkStopped(commands, parents, fmt.Sprintf("stop %v: %s", way, output))
 }
 
 // ticks is the time on the clock of start times.
@@ -188,10 +218,16 @@ func ticks() uint64 {
 }
 
 func (w *worker) ask(s *slot) {
+	before := w.commands(s.tag())
 	status, output := w.pidkill(s, "-0").Result()
 	w.count(fmt.Sprintf("ask: status %d", status))
 	if status < 0 || status == 2 || status > 4 {
 		w.broken("ask: status %d: %s", status, output)
+	}
+	for _, p := range before {
+		if status != 0 && w.lives(p) {
+			w.broken("ask: status %d: %s\nand there is %s", status, output, box.Names([]posix.Process{p}))
+		}
 	}
 }
 
@@ -257,14 +293,14 @@ func starter(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "
 // killStart kills daemonize at some moment of a start, and waits for its copy,
 // which then is on its own.
 func (w *worker) killStart(s *slot) {
-	args := [][]string{{"sleep", "1000"}, {"-w", "0.03", "sleep", "1000"}}[w.IntN(2)]
+	args := [][]string{{"sleep", "1000"}, {"-w", "0.03", "sleep", "1000"}, {"-s", "-r", "sleep", "1000"}}[w.IntN(3)]
 	pause := time.Duration(w.Float64() * w.Float64() * float64(10*time.Millisecond))
 	tool := w.daemonize(s, args...)
 	time.Sleep(pause)
 	unix.Kill(tool.PID, unix.SIGKILL)
 	status, output := tool.Result()
 	w.count("kill a start")
-	if status > 1 && status != 3 {
+	if status > 1 && status != 3 && !(args[0] == "-s" && cutShort(status, output)) {
 		w.broken("a start to be killed: status %d: %s", status, output)
 	}
 }
@@ -290,10 +326,7 @@ func (w *worker) quiet(s *slot) {
 			}
 			// One without arguments is in the middle of execve(2), for
 			// whatever slot.
-			busy = busy || p.Args == ""
-			if w.of(p.PID, s) && !strings.Contains(p.Args, "\x00-s\x00") {
-				busy = true
-			}
+			busy = busy || p.Args == "" || w.of(p.PID, s) && !settled(p)
 		}
 		if !busy {
 			return
@@ -335,7 +368,7 @@ func (w *worker) stopAlone(s *slot) {
 		}
 		// One that lost against the daemon may have said so and not ended.
 		h, err := posix.Pin(p.PID)
-		if err == nil && !h.Wait(time.Second) {
+		if err == nil && !h.Wait(5*time.Second) {
 			w.broken("stop %v, alone: %s\nand there is a supervisor: %s", way, output, box.Names([]posix.Process{p}))
 		}
 		h.Close()

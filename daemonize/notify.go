@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"strings"
 
@@ -20,12 +21,13 @@ type notifySocket struct {
 // listen makes the socket in a directory that only the user can reach. What it
 // returns is to be closed also when it failed half-way.
 func listen(user *posix.Identity) (s *notifySocket, err error) {
-	uid, gid, base := unix.Geteuid(), unix.Getegid(), os.TempDir()
-	if uid == 0 {
+	s = &notifySocket{fd: -1, uid: uint32(unix.Geteuid())}
+	base, owner, group := os.TempDir(), -1, -1
+	if s.uid == 0 {
 		base = "/run" // root's TMPDIR may be closed to others
 	}
 	if user != nil {
-		uid, gid = user.UID, user.GID
+		s.uid, owner, group = uint32(user.UID), user.UID, user.GID
 	}
 	dir, err := os.MkdirTemp(base, "daemonize.")
 	if os.IsNotExist(err) {
@@ -34,28 +36,17 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &notifySocket{fd: -1, dir: dir, path: dir + "/notify", uid: uint32(uid)}
+	s.dir, s.path = dir, dir+"/notify"
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return s, err
 	}
-	if err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		return s, err
-	}
-	if err = unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}); err != nil {
-		return s, err
-	}
-	if err = unix.Chmod(s.path, 0o600); err != nil {
-		return s, err
-	}
-	if user != nil {
-		if err = unix.Chown(s.path, uid, gid); err != nil {
-			return s, err
-		}
-		if err = unix.Chown(s.dir, uid, gid); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
+	return s, cmp.Or( // the first error says why the others failed
+		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1),
+		unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}),
+		unix.Chmod(s.path, 0o600),
+		unix.Chown(s.path, owner, group),
+		unix.Chown(s.dir, owner, group),
+	)
 }
 
 // receive passes on the messages that the user's processes send, until end.

@@ -21,12 +21,8 @@ func (j *job) openStreams() (err error) {
 		switch {
 		case name == "" && kept:
 			files[fd] = fd
-			continue
 		case name == "" && fd == 2:
 			files[2] = files[1]
-			continue
-		}
-		switch {
 		case name == "" && null >= 0:
 			files[fd] = null
 		case name == "":

@@ -66,54 +66,50 @@ func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
 	return f, err
 }
 
-func openPidfile(path string, flags int, trust func(*Control) error) (*Pidfile, error) {
+func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile, err error) {
 	place, err := Locate(path, false)
 	if err != nil {
 		return nil, err
 	}
 	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
-	if err := f.open(flags, trust); err != nil {
-		if f.Created {
+	defer func() {
+		if err != nil && f.Created {
 			f.Discard()
 		}
-		f.Close()
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := trust(&f.Control); err != nil {
 		return nil, err
 	}
-	return f, nil
-}
-
-func (f *Pidfile) open(flags int, trust func(*Control) error) (err error) {
-	if err := trust(&f.Control); err != nil {
-		return err
-	}
 	// Opening alone wakes who writes to a FIFO, and starts some devices.
-	var st unix.Stat_t
-	if err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
-		switch st.Mode & unix.S_IFMT {
+	if err := unix.Fstatat(place.Dir, place.Name, &f.stat, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		switch f.stat.Mode & unix.S_IFMT {
 		case unix.S_IFREG:
 		case unix.S_IFLNK:
-			return errors.New("refused: a symbolic link")
+			return nil, errors.New("refused: a symbolic link")
 		default:
-			return errNotRegular
+			return nil, errNotRegular
 		}
 	}
-	if f.file, err = f.Place.Open(flags, 0o644); err != nil {
-		return err
+	if f.file, err = place.Open(flags, 0o644); err != nil {
+		return nil, err
 	}
 	f.Created = flags&unix.O_EXCL != 0
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
-		return err
+		return nil, err
 	}
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return errNotRegular
+		return nil, errNotRegular
 	}
-	f.Control.note(f.Path, &f.stat)
+	f.Control.note(path, &f.stat)
 	if f.Created {
 		if err := unix.Fchmod(f.file, 0o644); err != nil { // whatever the umask
-			return err
+			return nil, err
 		}
 	}
-	return trust(&f.Control)
+	return f, trust(&f.Control)
 }
 
 var errNotRegular = errors.New("refused: not a regular file")

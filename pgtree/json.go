@@ -63,13 +63,13 @@ func (d *document) session(i int, lines []line) {
 	}
 	d.comma(i)
 	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
-		p.SID, d.table.leader(p, session), d.terminal(p), foreground)
+		p.SID, d.leader(p, session), d.terminal(p), foreground)
 	groups := map[int]bool{}
 	for _, l := range lines {
 		if p := l.proc; !groups[p.PGID] {
 			d.comma(len(groups))
 			groups[p.PGID] = true
-			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.table.leader(p, group))
+			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
 		}
 	}
 	d.buf = append(d.buf, "],\n\"processes\":["...)
@@ -78,6 +78,14 @@ func (d *document) session(i int, lines []line) {
 		d.process(l)
 	}
 	d.buf = append(d.buf, "]}"...)
+}
+
+// leader calls one that is hidden alive.
+func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string {
+	if state := d.table.leader(p, of); state != hidden {
+		return state
+	}
+	return alive
 }
 
 func (d *document) process(l line) {

@@ -205,9 +205,7 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		return 0, err
 	}
 	table := newTable(rows)
-	if c.targets != nil || c.user >= 0 {
-		table.addLeaders(posix.ReadStat)
-	}
+	table.addLeaders(leaders)
 	var forests []forest
 	if c.targets == nil {
 		forests = []forest{table.sessions(nil, false)}
@@ -239,6 +237,14 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		return status, nil
 	}
 	return 0, fmt.Errorf("standard output: %w", err)
+}
+
+// leaders reads rows. Of a process that hidepid (proc(5)) hides getpgid(2) and
+// getsid(2) still tell the IDs.
+func leaders(pids []int) []posix.Process {
+	rows, _, _ := posix.Table(pids, 0, nil)
+	ids, _ := posix.IDs(pids)
+	return append(ids, rows...)
 }
 
 // fields is what the output needs of the process table.

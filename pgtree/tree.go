@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"procgroup/internal/posix"
@@ -15,7 +16,7 @@ type table struct {
 	procs   []*posix.Process         // oldest first
 	index   map[int]int              // PID to position in procs
 	threads map[int][]*posix.Process // PID to its further threads
-	others  map[int]posix.Process    // leaders that are not to be shown
+	others  map[int]posix.Process    // leaders that are not shown
 }
 
 func newTable(rows []posix.Process) *table {
@@ -56,8 +57,7 @@ func session(p *posix.Process) int { return p.SID }
 func group(p *posix.Process) int   { return p.PGID }
 
 // leader is the state of the one that a process's session or group is named
-// after: alive, zombie or gone. One that has moved to another group is gone
-// from its own.
+// after. One that has moved to another group is gone from its own.
 func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
 	id := of(p)
 	l := t.others[id] // a zero row if nobody is there
@@ -67,25 +67,29 @@ func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
 	switch {
 	case of(&l) != id:
 		return "gone"
+	case l.State == 0:
+		return hidden
 	case l.Zombie():
 		return "zombie"
 	}
 	return alive
 }
 
-const alive = "alive"
+const alive, hidden = "alive", "hidden"
 
-// addLeaders reads the leaders that are not in the table.
-func (t *table) addLeaders(read func(pid int) (posix.Process, error)) {
+// addLeaders looks up the leaders that are not in the table. The last of
+// several rows counts; one that has only the IDs is of a hidden process.
+func (t *table) addLeaders(look func(pids []int) []posix.Process) {
+	absent := map[int]bool{}
 	for _, p := range t.procs {
 		for _, id := range [...]int{p.SID, p.PGID} {
-			if _, known := t.index[id]; known {
-				continue
-			}
-			if _, known := t.others[id]; !known {
-				t.others[id], _ = read(id) // a zero row if there is none
+			if _, shown := t.index[id]; !shown && id != 0 {
+				absent[id] = true
 			}
 		}
+	}
+	for _, p := range look(slices.Collect(maps.Keys(absent))) {
+		t.others[p.PID] = p
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -221,19 +222,20 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// A leader whom -u or the target leaves out is looked up, once.
+// A leader whom -u, the target or hidepid leaves out is looked up, once.
 func TestAddLeaders(t *testing.T) {
-	table := newTable(parseTable(t, "6 5 4 5 child\n7 5 4 5 child"))
-	reads := 0
-	table.addLeaders(func(pid int) (posix.Process, error) {
-		reads++
-		if pid == 5 {
-			return posix.Process{PID: 5, SID: 5, PGID: 5, State: 'S', Threads: 1}, nil
+	table := newTable(parseTable(t, "6 5 4 5 child\n7 5 4 5 child\n8 5 3 5 other\n9 0 9 0 entered"))
+	table.addLeaders(func(pids []int) []posix.Process {
+		if slices.Sort(pids); !slices.Equal(pids, []int{3, 4, 5}) {
+			t.Errorf("looked for %d", pids)
 		}
-		return posix.Process{}, posix.ErrEmpty
+		return []posix.Process{{PID: 3, SID: 5, PGID: 3}, {PID: 5, SID: 5, PGID: 5}, {PID: 5, SID: 5, PGID: 5, State: 'S', Threads: 1}}
 	})
-	if s, g := table.leader(table.procs[0], session), table.leader(table.procs[0], group); s != "alive" || g != "gone" || reads != 2 {
-		t.Errorf("session leader %s, group leader %s after %d reads", s, g, reads)
+	for i, want := range []string{"alive gone", "alive gone", "alive hidden", "hidden alive"} {
+		p := table.procs[i]
+		if got := table.leader(p, session) + " " + table.leader(p, group); got != want {
+			t.Errorf("leaders of session %d and group %d: %s, want %s", p.SID, p.PGID, got, want)
+		}
 	}
 }
 

@@ -173,6 +173,28 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     done
 }
 
+@test "hidden processes: a leader that is hidden is not gone" {
+    need_root
+    need unshare
+    cp "$BIN/pgtree" .
+    daemonize -p app.pid "$BASH" -c 'setpriv --reuid="$1" --regid="$2" --clear-groups -- sleep 600 & wait' - \
+        "$TEST_USER" "$(id -g "$TEST_USER")"
+    pid=$(<app.pid) sid=$(stat_field "$(<app.pid)" 6)
+    eventually 10 eval 'pgtree -no user,comm "$pid" | grep -qx "$TEST_USER *sleep"'
+    for mode in 1 2; do
+        for options in "-s $sid" "-s $pid" -s "-J $sid"; do
+            run -0 --separate-stderr unshare --mount sh -c "
+                mount -t proc -o hidepid=$mode proc /proc &&
+                exec setpriv --reuid=$TEST_USER --regid=$(id -g "$TEST_USER") --clear-groups ./pgtree $options"
+            case $options in
+                -J*) has "\"leader\":\"gone\",\"tty\":null,\"foreground\":null,\"groups\":[{\"pgid\":$pid,\"leader\":\"alive\"" ;;
+                "-s $pid") has "group $pid of session $sid, leader hidden"$'\n'"\`-sleep(" ;;
+                *) has "session $sid, leader gone"$'\n'"\`-group $pid, leader hidden"$'\n'"  \`-sleep(" ;;
+            esac
+        done
+    done
+}
+
 @test "processes that end while they are read are no error" {
     have storm
     for _ in {1..20}; do

@@ -69,17 +69,15 @@ var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUI
 // did, or by the signal.
 func (c *config) detach() (status int, err error) {
 	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+	if err := unix.Pipe2(pipe[:], 0); err != nil {
 		return 0, fmt.Errorf("pipe: %w", err)
 	}
+	unix.CloseOnExec(pipe[0])
 	interrupted := make(chan os.Signal, 1)
 	for _, sig := range interrupts {
 		if !signal.Ignored(sig) {
 			signal.Notify(interrupted, sig)
 		}
-	}
-	if _, err := unix.FcntlInt(uintptr(pipe[1]), unix.F_SETFD, 0); err != nil {
-		return 0, fmt.Errorf("pipe: %w", err)
 	}
 	name := copyName + strconv.Itoa(pipe[1])
 	if procs, set := os.LookupEnv("GOMAXPROCS"); set {

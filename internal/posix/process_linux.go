@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -40,34 +41,29 @@ func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process,
 	// are nearly twice as fast; a chunk at a time keeps them off each other.
 	const workers, chunk = 2, 64
 	var (
-		next  atomic.Int64
-		wg    sync.WaitGroup
-		parts = make([][]Process, (len(pids)+chunk-1)/chunk)
-		fails [workers]error
-		no    [workers]bool
+		next    atomic.Int64
+		wg      sync.WaitGroup
+		parts   = make([][]Process, (len(pids)+chunk-1)/chunk)
+		readers = make([]reader, min(workers, len(parts)))
 	)
-	for w := range min(workers, len(parts)) {
+	for w := range readers {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
 			r := reader{dir: dir, fields: fields, keep: keep, buf: make([]byte, 4096)}
-			for fails[w] == nil {
+			for r.err == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(parts) {
 					break
 				}
-				part := pids[i*chunk : min(len(pids), (i+1)*chunk)]
-				parts[i], fails[w] = r.rows(part)
+				parts[i] = r.rows(pids[i*chunk : min(len(pids), (i+1)*chunk)])
 			}
-			no[w] = r.denied
+			readers[w] = r
 		}()
 	}
 	wg.Wait()
-	for w := range workers {
-		denied = denied || no[w]
-		if err == nil {
-			err = fails[w]
-		}
+	for _, r := range readers {
+		denied, err = denied || r.denied, cmp.Or(err, r.err)
 	}
 	return slices.Concat(parts...), denied, err
 }
@@ -117,10 +113,11 @@ type reader struct {
 	path   []byte // with its NUL
 	buf    []byte
 	denied bool
+	err    error
 }
 
 // rows reads a part of the table.
-func (r *reader) rows(pids []int) ([]Process, error) {
+func (r *reader) rows(pids []int) []Process {
 	rows := make([]Process, 0, len(pids))
 	for _, pid := range pids {
 		rows = append(rows, Process{})
@@ -137,10 +134,11 @@ func (r *reader) rows(pids []int) ([]Process, error) {
 		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 			r.denied = true
 		default:
-			return nil, &os.PathError{Op: "read", Path: ProcRoot + "/" + strconv.Itoa(pid), Err: err}
+			r.err = &os.PathError{Op: "read", Path: ProcRoot + "/" + strconv.Itoa(pid), Err: err}
+			return nil
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 var errSkip = errors.New("not wanted")

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ var errAgain = errors.New("in use by another start or stop")
 // obtain opens or creates a file and takes its locks, again and again while
 // its state is one that passes. Settled tells take, which tries once, that what
 // lies between two system calls of another start must be over.
-func (j *job) obtain(path string, take func(f *posix.Pidfile, settled bool) error, interrupted <-chan os.Signal) (*posix.Pidfile, error) {
+func (j *job) obtain(path string, take func(f *posix.Pidfile, settled bool) error) (*posix.Pidfile, error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		f, err := posix.CreatePidfile(path, j.trust)
@@ -47,7 +46,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile, settled bool) erro
 			return nil, about(path, fmt.Errorf("%w for a minute", err))
 		default:
 			select {
-			case sig := <-interrupted:
+			case sig := <-j.interrupted:
 				return nil, interruption{sig}
 			case <-time.After(pause):
 			}

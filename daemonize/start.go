@@ -25,7 +25,11 @@ type job struct {
 	notify            *notifySocket
 	loggers           []*logger
 
-	messages io.Writer
+	group *posix.Group // the command's; nil: nothing of it is left
+	began time.Time
+
+	interrupted <-chan os.Signal // nil: nobody stays to be, or was once
+	messages    io.Writer
 }
 
 // start does the work, in the process that leads the daemon's session for as
@@ -40,12 +44,12 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	var interrupted chan os.Signal
 	if c.stays() { // from before there is anything to clean up
-		interrupted = make(chan os.Signal, 1)
+		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, unix.SIGTERM, unix.SIGINT)
+		j.interrupted = interrupted
 	}
-	if err := j.acquire(interrupted); err != nil {
+	if err := j.acquire(); err != nil {
 		return err
 	}
 	if err := j.open(); err != nil {
@@ -57,13 +61,11 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if err := j.makeSession(); err != nil {
 		return err
 	}
-	began := time.Now()
-	group, err := j.launch()
-	if err != nil {
+	if err := j.launch(); err != nil {
 		return err
 	}
 	if c.waits() {
-		err := j.await(group, interrupted)
+		err := j.await()
 		j.notify.close()
 		j.notify = nil // nobody listens to the next run
 		if err != nil {
@@ -71,11 +73,11 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		}
 	}
 	if c.verbose {
-		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", posix.Escape(c.command[0]), group.ID)
+		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", posix.Escape(c.command[0]), j.group.ID)
 	}
 	if c.supervised {
 		started()
-		if j.supervise(group, began, interrupted) {
+		if j.supervise() {
 			die(unix.SIGTERM)
 		}
 	}
@@ -103,10 +105,10 @@ func (j *job) prepare() error {
 }
 
 // acquire takes the locks, which the command inherits.
-func (j *job) acquire(interrupted <-chan os.Signal) (err error) {
+func (j *job) acquire() (err error) {
 	j.command.Inherit = slices.Clone(j.keep)
 	if j.config.lockfile != "" {
-		if j.lockfile, err = j.obtain(j.config.lockfile, j.takeLockfile, interrupted); err != nil {
+		if j.lockfile, err = j.obtain(j.config.lockfile, j.takeLockfile); err != nil {
 			return err
 		}
 		if j.config.pidfile != "" && j.lockfile.IsAt(j.config.pidfile) { // old scripts do that
@@ -117,7 +119,7 @@ func (j *job) acquire(interrupted <-chan os.Signal) (err error) {
 		}
 	}
 	if j.config.pidfile != "" {
-		if j.pidfile, err = j.obtain(j.config.pidfile, j.takePidfile, interrupted); err != nil {
+		if j.pidfile, err = j.obtain(j.config.pidfile, j.takePidfile); err != nil {
 			return err
 		}
 		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
@@ -164,43 +166,44 @@ func (j *job) makeSession() error {
 }
 
 // launch starts the loggers and the command, and writes the pidfile.
-func (j *job) launch() (*posix.Group, error) {
+func (j *job) launch() error {
 	for _, l := range j.loggers {
 		if l.pid != 0 {
 			continue // it reads the output of one run after another
 		}
 		if err := l.start(j.command); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	env := j.command.Env
 	if j.notify != nil {
 		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
 	}
-	pid := 0
+	began, pid := time.Now(), 0
 	err := j.try(func() (err error) {
 		pid, err = j.command.Spawn()
 		return err
 	})
 	j.command.Env = env
 	if err != nil {
-		return nil, err
+		return err
 	}
 	group := &posix.Group{ID: pid}
 	if j.stays() {
 		if group.Leader, err = posix.Pin(pid); err != nil {
 			group.End(ending...)
-			return nil, fmt.Errorf("process %d: %w", pid, err)
+			return fmt.Errorf("process %d: %w", pid, err)
 		}
 	}
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(pid); err != nil {
 			group.End(ending...)
-			return nil, about(j.pidfile.Path, err)
+			return about(j.pidfile.Path, err)
 		}
 		j.pidfile.Operate(unix.F_UNLCK)
 	}
-	return group, nil
+	j.group, j.began = group, began
+	return nil
 }
 
 // become turns daemonize into the command. It returns only with an error.

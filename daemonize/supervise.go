@@ -35,13 +35,10 @@ var rest = []posix.Step{
 // by not getting it that a pidkill is at work, and ends.
 type supervisor struct {
 	*job
-	group    *posix.Group // nil: nothing of it is left
-	began    time.Time
 	ended    bool // the command has, and how
 	how      unix.WaitStatus
 	failures int // in a row
 
-	told     <-chan os.Signal // to end; nil once it was
 	children chan os.Signal
 	relog    chan *logger
 	lines    chan string   // to say
@@ -61,10 +58,9 @@ func (j *job) prepareToStay() error {
 
 // supervise returns when the command has ended for good, and tells whether
 // that was because the supervisor was told to end.
-func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Signal) bool {
+func (j *job) supervise() bool {
 	s := &supervisor{
-		job: j, group: group, began: began, told: told,
-		children: make(chan os.Signal, 1), relog: make(chan *logger),
+		job: j, children: make(chan os.Signal, 1), relog: make(chan *logger),
 		lines: make(chan string, 16), said: make(chan struct{}),
 	}
 	signal.Notify(s.children, unix.SIGCHLD)
@@ -77,7 +73,7 @@ func (j *job) supervise(group *posix.Group, began time.Time, told <-chan os.Sign
 	for s.wait(s.hasEnded, nil) && s.judge() && s.restart() {
 	}
 	s.finish()
-	return s.told == nil
+	return s.interrupted == nil
 }
 
 // wait goes on with the supervisor's work until over says that it is, or done
@@ -94,8 +90,8 @@ func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
 			s.startLogger(l)
 		case <-done:
 			return true
-		case <-s.told:
-			s.told = nil // once is enough
+		case <-s.interrupted:
+			s.interrupted = nil // once is enough
 			s.end(ending)
 			return false
 		}
@@ -251,9 +247,9 @@ func (s *supervisor) restart() bool {
 		if s.pidfile != nil {
 			s.pidfile.Void()
 		}
-		group, err := s.launch()
+		err := s.launch()
 		if err == nil {
-			s.group, s.began, s.ended = group, time.Now(), false
+			s.ended = false
 			return true
 		}
 		if !s.failed(err.Error()) {

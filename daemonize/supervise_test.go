@@ -63,9 +63,11 @@ func TestJudge(t *testing.T) {
 		{true, unix.WaitStatus(15), 0, 0, 1, false, 1, "killed by SIGTERM after 0.0 s; giving up"},
 	} {
 		s := &supervisor{
-			job:      &job{config: &config{respawn: c.respawn, limit: c.limit, command: []string{"a\tb"}}},
-			group:    &posix.Group{ID: nobody},
-			began:    time.Now().Add(-c.ran),
+			job: &job{
+				config: &config{respawn: c.respawn, limit: c.limit, command: []string{"a\tb"}},
+				group:  &posix.Group{ID: nobody},
+				began:  time.Now().Add(-c.ran),
+			},
 			failures: c.before,
 			how:      c.how,
 			lines:    make(chan string, 1),

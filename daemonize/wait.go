@@ -24,8 +24,7 @@ func (i interruption) Error() string { return "interrupted: " + i.String() }
 
 // await watches the command for as long as -w or -n says. On an error nothing
 // of the command's group is left.
-func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
-	began := time.Now()
+func (j *job) await() error {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
@@ -46,20 +45,20 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 	for {
 		select {
 		case <-children:
-			if !group.Leader.Exited() {
+			if !j.group.Leader.Exited() {
 				continue
 			}
 			if j.notify == nil {
-				return j.tooEarly(group, began)
+				return j.tooEarly()
 			}
 			children = nil
 			j.notify.end() // what it has said before counts
-		case sig := <-interrupted:
-			group.End(ending...)
+		case sig := <-j.interrupted:
+			j.group.End(ending...)
 			return interruption{sig}
 		case text, more := <-messages:
 			if !more {
-				return j.tooEarly(group, began)
+				return j.tooEarly()
 			}
 			ready, status := said(text)
 			if status != "" && j.verbose {
@@ -69,14 +68,14 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 				return nil
 			}
 		case <-timer:
-			if group.Leader.Exited() {
+			if j.group.Leader.Exited() {
 				continue // SIGCHLD says so in a moment
 			}
 			if j.notify == nil {
 				return nil
 			}
-			if !group.End(ending...) {
-				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", name, limit, group.ID)
+			if !j.group.End(ending...) {
+				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", name, limit, j.group.ID)
 			}
 			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", name, limit)
 		}
@@ -85,14 +84,14 @@ func (j *job) await(group *posix.Group, interrupted <-chan os.Signal) error {
 
 // tooEarly is the Failure of a command that has ended. It ends what is left of
 // the group, before the leader's number is given back.
-func (j *job) tooEarly(group *posix.Group, began time.Time) error {
-	after, name := time.Since(began), posix.Escape(j.config.command[0])
-	group.End(ending...)
-	how, err := posix.Reap(group.ID)
+func (j *job) tooEarly() error {
+	after, name := time.Since(j.began), posix.Escape(j.config.command[0])
+	j.group.End(ending...)
+	how, err := posix.Reap(j.group.ID)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, group.ID, manner(how), after.Seconds())
+	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, j.group.ID, manner(how), after.Seconds())
 }
 
 // manner says how a process ended.

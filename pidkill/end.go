@@ -245,6 +245,7 @@ func (k *killer) remove(t *target) {
 		err = posix.ErrMoved
 	default:
 		err = f.Unlink()
+		f.Unlock() // another operand may be the same file
 	}
 	switch err {
 	case nil:

@@ -332,16 +332,19 @@ func (k *killer) nameless(t *target) (*prey, error) {
 	if f.Operator(unix.F_RDLCK) != 0 {
 		return nil, errAgain
 	}
-	switch err := f.TryLock(); {
-	case err == nil && (f.IsVoid() || k.force && t.lasts("no lock", 0)):
-		return nil, errNotRunning // and it is removed
-	case err == nil && !t.lasts("no lock", 0):
-		f.Unlock()
+	err := f.TryLock()
+	if err == nil {
+		f.Unlock() // another operand may be the same file
+		settled := t.lasts("no lock", 0)
+		switch {
+		case f.IsVoid(), settled && k.force:
+			return nil, errNotRunning // and it is removed
+		case settled:
+			return nil, posix.ErrEmpty
+		}
 		return nil, errAgain
-	case err == nil:
-		f.Unlock()
-		return nil, posix.ErrEmpty
-	case err != posix.ErrLocked:
+	}
+	if err != posix.ErrLocked {
 		return nil, err
 	}
 	// Daemonize was killed before it could write: who holds the lock is it.

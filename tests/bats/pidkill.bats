@@ -532,9 +532,22 @@ sys.exit(killer.wait())' 3>&-
     run_it pidkill -v -r TERM/0.2 app.pid b.pid ./app.pid
     expect 3 "pidkill: app.pid: TERM sent to group $pid
 pidkill: app.pid: group $pid: still alive: *"
-    run_it pidkill -9 app.pid b.pid ./app.pid
+    within 4500 run_it pidkill -9 app.pid b.pid ./app.pid
     expect 0
     [[ ! -e app.pid && ! -e b.pid ]]
+}
+
+@test "operands that are one file do not wait for each other's lock" {
+    # Nor is that lock taken for a start's.
+    echo 4194304 >a.pid
+    ln a.pid b.pid
+    within 4500 run_it pidkill a.pid b.pid ./a.pid
+    expect 0 "*a.pid: not running*b.pid: not running*./a.pid: not running"
+    [[ ! -e a.pid && ! -e b.pid ]]
+    : >a.pid
+    within 4500 run_it pidkill -f a.pid a.pid
+    expect 0 "*a.pid: not running*a.pid: not running"
+    [[ ! -e a.pid ]]
 }
 
 @test "an option after an operand is refused before anything is done" {

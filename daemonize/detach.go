@@ -139,7 +139,6 @@ func (c *config) detach() (status int, err error) {
 // die ends daemonize by sig, so that a shell sees why. The caller may have had
 // it blocked.
 func die(sig unix.Signal) {
-	signal.Reset(sig)
 	posix.ResetSignal(sig)
 	runtime.LockOSThread()
 	unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)

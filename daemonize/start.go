@@ -58,8 +58,10 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	if c.foreground {
 		return j.become()
 	}
-	if err := j.makeSession(); err != nil {
-		return err
+	if sid, _ := unix.Getsid(0); sid != unix.Getpid() { // the copy leads one already
+		if _, err := unix.Setsid(); err != nil {
+			return fmt.Errorf("cannot make a session: %w", err)
+		}
 	}
 	if err := j.launch(); err != nil {
 		return err
@@ -150,17 +152,6 @@ func (j *job) open() (err error) {
 	unix.Umask(j.umask)
 	if j.supervised {
 		return j.prepareToStay()
-	}
-	return nil
-}
-
-// makeSession leads a new session, as the copy does already.
-func (j *job) makeSession() error {
-	if sid, _ := unix.Getsid(0); sid == unix.Getpid() {
-		return nil
-	}
-	if _, err := unix.Setsid(); err != nil {
-		return fmt.Errorf("cannot make a session: %w", err)
 	}
 	return nil
 }

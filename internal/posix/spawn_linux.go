@@ -103,22 +103,22 @@ func (c *Command) Exec() error {
 			return err
 		}
 	}
-	if c.User == nil {
-		return syscall.Exec(c.Path, c.Argv, c.Env)
+	if c.User != nil {
+		gid := syscall.Getgid()
+		groups, err := syscall.Getgroups()
+		if err != nil {
+			return err
+		}
+		defer func() {
+			syscall.Setresuid(0, 0, 0)
+			syscall.Setresgid(gid, gid, gid)
+			syscall.Setgroups(groups)
+		}()
+		if err := become(c.User); err != nil {
+			return err
+		}
 	}
-	groups, err := syscall.Getgroups()
-	if err != nil {
-		return err
-	}
-	gid := syscall.Getgid()
-	if err := become(c.User); err != nil {
-		return err
-	}
-	err = syscall.Exec(c.Path, c.Argv, c.Env)
-	syscall.Setresuid(0, 0, 0)
-	syscall.Setresgid(gid, gid, gid)
-	syscall.Setgroups(groups)
-	return err
+	return syscall.Exec(c.Path, c.Argv, c.Env)
 }
 
 // become switches user, but for the saved user ID: execve(2) overwrites that

@@ -121,26 +121,20 @@ func seconds(p *posix.Process) string {
 // is written as \u and the code. A byte that is no UTF-8 has no code; it turns
 // into the text \xNN.
 func (d *document) quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i, size := 0, 0; i < len(s); i += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(s[i:])
+	b := []byte{'"'}
+	for i, r := range s {
 		switch {
 		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\\x%02x`, s[i])
+			b = append(b, '\\', byte(r))
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd"):
+			b = fmt.Appendf(b, `\\x%02x`, s[i])
 		case ' ' <= r && r <= '~' || d.utf8 && posix.Printable(r):
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
+			b = utf8.AppendRune(b, r)
 		default:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+			for _, unit := range utf16.AppendRune(nil, r) {
+				b = fmt.Appendf(b, `\u%04x`, unit)
+			}
 		}
 	}
-	b.WriteByte('"')
-	return b.String()
+	return string(append(b, '"'))
 }

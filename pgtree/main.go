@@ -57,7 +57,8 @@ var options = []posix.Option{
 // config is a command line.
 type config struct {
 	columns       []*column
-	shrink        bool // they are the default: some may be left out
+	reads         posix.Fields // what they, or other output, need of the process table
+	shrink        bool         // the columns are the default: some may be left out
 	short, json   bool
 	threads       bool
 	kernel        bool
@@ -65,7 +66,7 @@ type config struct {
 	noHeading     bool
 	long          bool
 	art           *art
-	color         string
+	color         string // when
 	help, version bool
 
 	targets []*target
@@ -125,6 +126,7 @@ func parse(args []string) (*config, error) {
 			c.help = true
 		case 'J':
 			c.json = true
+			c.reads |= posix.Owner | posix.Args | posix.Memory
 		case 'k':
 			c.kernel = true
 		case 'l':
@@ -141,6 +143,7 @@ func parse(args []string) (*config, error) {
 			c.short = true
 		case 't':
 			c.threads = true
+			c.reads |= posix.Threads
 		case 'U':
 			c.art = &utf8Art
 		case 'u':
@@ -149,6 +152,7 @@ func parse(args []string) (*config, error) {
 				return nil, err
 			}
 			c.user = user.UID
+			c.reads |= posix.Owner
 		case 'V':
 			c.version = true
 		}
@@ -174,10 +178,13 @@ func parse(args []string) (*config, error) {
 	case c.short && c.columns != nil:
 		return nil, errors.New("-s and -o exclude each other")
 	case c.short:
-		c.columns, err = parseColumns("tree")
+		c.columns = []*column{{name: "tree", left: true}}
 	case c.columns == nil:
 		c.shrink = true
 		c.columns, err = parseColumns(defaultColumns)
+	}
+	for _, column := range c.columns {
+		c.reads |= column.reads
 	}
 	return c, err
 }
@@ -191,16 +198,11 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	}
 	pids := s.pids
 	if c.targets != nil {
-		for _, t := range c.targets {
-			if t.err = t.find(s); s.err != nil {
-				return 0, s.err
-			}
+		if pids, err = s.all(c.targets); err != nil {
+			return 0, err
 		}
-		pids = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
-			return !slices.ContainsFunc(c.targets, func(t *target) bool { return t.in[pid] })
-		})
 	}
-	rows, denied, err := posix.Table(pids, c.fields(), c.wants)
+	rows, denied, err := posix.Table(pids, c.reads, c.wants)
 	if err != nil {
 		return 0, err
 	}
@@ -208,12 +210,12 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	table.addLeaders(leaders)
 	var forests []forest
 	if c.targets == nil {
-		forests = []forest{table.sessions(nil, false)}
+		forests = []forest{table.sessions(nil)}
 	}
 	for _, t := range c.targets {
 		f := table.view(t.kind, t.in)
 		if t.err == nil && len(f) == 1 {
-			t.err = errors.New("no such process") // ended by now, or not that user's
+			t.err = errGone // by now, or not that user's
 		}
 		if t.err != nil {
 			fmt.Fprintf(stderr, "pgtree: %s: %v\n", posix.Escape(t.word), t.err)
@@ -247,25 +249,6 @@ func leaders(pids []int) []posix.Process {
 	return append(ids, rows...)
 }
 
-// fields is what the output needs of the process table.
-func (c *config) fields() (f posix.Fields) {
-	switch {
-	case c.json:
-		f = posix.Owner | posix.Args | posix.Memory
-	case !c.short:
-		for _, column := range c.columns {
-			f |= column.reads
-		}
-	}
-	if c.user >= 0 {
-		f |= posix.Owner
-	}
-	if c.threads {
-		f |= posix.Threads
-	}
-	return f
-}
-
 // wants tells whether a process is to be shown, if it is in a target.
 func (c *config) wants(p *posix.Process) bool {
 	return (c.user < 0 || p.UID == c.user) && (c.kernel || c.targets != nil || !p.Kernel())
@@ -273,17 +256,15 @@ func (c *config) wants(p *posix.Process) bool {
 
 // page sets up the text output.
 func (c *config) page(t *table, stdout io.Writer) *page {
-	g := &page{names: newNames(), table: t, columns: c.columns, short: c.short, shrink: c.shrink, art: c.art, color: c.color == "always"}
-	tree := slices.ContainsFunc(c.columns, func(c *column) bool { return c.name == "tree" })
-	g.header = !c.noHeading && !c.short
-	g.heads = !c.noHeading && tree
+	g := &page{config: c, names: newNames(), table: t, colored: c.color == "always"}
+	g.heads = !c.noHeading && slices.ContainsFunc(c.columns, func(c *column) bool { return c.name == "tree" })
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
 			if !c.long {
 				g.width = int(size.Col)
 			}
 			if term := os.Getenv("TERM"); c.color == "auto" {
-				g.color = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
+				g.colored = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 			}
 		}
 	}

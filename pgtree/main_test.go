@@ -227,11 +227,11 @@ func TestNarrow(t *testing.T) {
 		rows[i].Args = strings.Repeat("日本 text ", 20)
 	}
 	table := newTable(rows)
-	forests := []forest{table.sessions(nil, false)}
-	columns, _ := parseColumns(defaultColumns)
+	forests := []forest{table.sessions(nil)}
 	for _, width := range []int{40, 41, 60, 80, 120, 300} {
 		var b bytes.Buffer
-		g := &page{names: newNames(), table: table, columns: columns, header: true, heads: true, art: &utf8Art, width: width, shrink: true}
+		columns, _ := parseColumns(defaultColumns)
+		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: width}
 		g.utf8 = true
 		g.print(&b, forests)
 		for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
@@ -258,8 +258,8 @@ func TestColors(t *testing.T) {
 	var b bytes.Buffer
 	table := newTable(rows)
 	g := testPage(table)
-	g.color = true
-	g.print(&b, []forest{table.sessions(nil, false)})
+	g.colored = true
+	g.print(&b, []forest{table.sessions(nil)})
 	const want = "\x1b[1msession 5\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[1mshell(5)\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[31mzombie(6)\x1b[m\n" +
@@ -303,7 +303,7 @@ func TestLarge(t *testing.T) {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
 		table := newTable(rows)
-		testPage(table).print(io.Discard, []forest{table.sessions(nil, false)})
+		testPage(table).print(io.Discard, []forest{table.sessions(nil)})
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}

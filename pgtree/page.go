@@ -10,16 +10,12 @@ import (
 
 // page is how the lines of trees become text.
 type page struct {
+	*config
 	*names
 	table   *table
-	columns []*column
-	header  bool
 	heads   bool // headings
-	short   bool // name(pid) in the tree
-	art     *art
-	color   bool
-	width   int  // of the terminal, 0 to cut nothing
-	shrink  bool // leave columns out where it is narrow
+	colored bool
+	width   int // of the terminal, 0 to cut nothing
 
 	widths []int  // cells of each column, 0 for text in the last
 	buf    []byte // lines
@@ -40,7 +36,7 @@ const (
 // print writes the forests one after the other.
 func (g *page) print(w io.Writer, forests []forest) error {
 	g.measure(forests)
-	if g.header && len(forests) > 0 && len(forests[0]) > 1 {
+	if !g.noHeading && !g.short && len(forests) > 0 && len(forests[0]) > 1 {
 		g.line(nil)
 	}
 	for _, f := range forests {
@@ -60,7 +56,8 @@ func (g *page) print(w io.Writer, forests []forest) error {
 
 // measure makes each column as wide as its widest cell. On a narrow terminal
 // the default columns other than the PIDs give way, one by one, until there is
-// room for a command.
+// room for a command. Text that is not in the last column has its part of the
+// terminal at most.
 func (g *page) measure(forests []forest) {
 	last := len(g.columns) - 1
 	g.widths = make([]int, last+1)
@@ -76,20 +73,17 @@ func (g *page) measure(forests []forest) {
 			}
 		}
 	}
+	if g.width == 0 {
+		return
+	}
 	for _, name := range [...]string{"time", "uid", "tpgid", "tty", "stat"} {
-		if !g.shrink || g.width == 0 || g.room() >= 16 {
+		if !g.shrink || g.room() >= 16 {
 			break
 		}
 		i := slices.IndexFunc(g.columns, func(c *column) bool { return c.name == name })
-		g.columns = slices.Delete(slices.Clone(g.columns), i, i+1)
+		g.columns = slices.Delete(g.columns, i, i+1)
 		g.widths = slices.Delete(g.widths, i, i+1)
 	}
-	g.share()
-}
-
-// share lets the columns of text that are not the last have their part of the
-// terminal at most.
-func (g *page) share() {
 	rest, texts := g.width-len(g.columns)+1, 0
 	for i, c := range g.columns {
 		if c.left {
@@ -99,7 +93,7 @@ func (g *page) share() {
 		}
 	}
 	for i, c := range g.columns[:len(g.columns)-1] {
-		if c.left && g.width > 0 {
+		if c.left {
 			g.widths[i] = min(g.widths[i], max(1, rest/texts))
 		}
 	}
@@ -152,7 +146,7 @@ func (g *page) pad(cells int) {
 
 // paint appends text in a color.
 func (g *page) paint(text []byte, color string) {
-	if !g.color || color == "" || len(text) == 0 {
+	if !g.colored || color == "" || len(text) == 0 {
 		g.buf = append(g.buf, text...)
 		return
 	}
@@ -196,7 +190,7 @@ func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
 	drawn = len(b) - from
 	switch p := l.proc; {
 	case l.kind > aThread:
-		b = g.heading(b, l)
+		return g.heading(b, l), drawn
 	case l.kind == aThread:
 		b = append(posix.AppendEscaped(append(b, '{'), p.Comm, g.utf8), '}')
 	case g.short:
@@ -204,7 +198,7 @@ func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
 	default:
 		b = args(b, p, g.names)
 	}
-	if g.short && l.kind <= aThread {
+	if g.short {
 		b = fmt.Appendf(b, "(%d)", l.proc.PID)
 	}
 	return b, drawn

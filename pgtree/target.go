@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,6 +75,18 @@ func (s *search) descent(match func(*posix.Process) bool) map[int]bool {
 	return s.stat.descendants(match)
 }
 
+// all finds the targets, and lists the processes of all of them.
+func (s *search) all(targets []*target) ([]int, error) {
+	in := map[int]bool{}
+	for _, t := range targets {
+		t.err = t.find(s)
+		maps.Copy(in, t.in)
+	}
+	return slices.Sorted(maps.Keys(in)), s.err
+}
+
+var errGone = errors.New("no such process")
+
 // find looks for the target. The error says why it matches nothing; one of
 // the search itself is left there.
 func (t *target) find(s *search) error {
@@ -94,9 +108,10 @@ func (t *target) find(s *search) error {
 			return err
 		}
 		rows, _ := posix.IDs([]int{pid})
-		for _, p := range rows {
-			t.kind, t.in = aSession, s.members(session, p.SID)
+		if len(rows) == 0 {
+			return errGone
 		}
+		t.kind, t.in = aSession, s.members(session, rows[0].SID)
 	default:
 		t.kind, t.in = aSubtree, s.descent(t.named)
 		if len(t.in) == 0 {

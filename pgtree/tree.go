@@ -159,7 +159,7 @@ func (t *table) trees(in map[int]bool, together bool) (f forest, roots []int32) 
 // sessions shows whole sessions: in each its groups, in each group the
 // processes under their parents. A group gets a heading only where no single
 // leader's row stands for it, and so does a session, unless it was asked for.
-func (t *table) sessions(in map[int]bool, asked bool) forest {
+func (t *table) sessions(in map[int]bool) forest {
 	f, roots := t.trees(in, true)
 	type box struct {
 		parts int   // groups of a session, roots of a group
@@ -182,7 +182,7 @@ func (t *table) sessions(in map[int]bool, asked bool) forest {
 		p := f[n].proc
 		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
 		own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
-		if s.node == 0 && (asked || !own || !g.led) {
+		if s.node == 0 && (in != nil || !own || !g.led) {
 			s.node = f.add(aSession, p)
 			f.hang(0, s.node)
 		}
@@ -200,7 +200,7 @@ func (t *table) sessions(in map[int]bool, asked bool) forest {
 // or each process under its own, with its descendants across groups.
 func (t *table) view(k kind, in map[int]bool) forest {
 	if k == aSession {
-		return t.sessions(in, true)
+		return t.sessions(in)
 	}
 	f, roots := t.trees(in, k == loneGroup)
 	head := int32(0)

@@ -46,7 +46,7 @@ func parseTable(t *testing.T, text string) []posix.Process {
 
 func testPage(table *table) *page {
 	tree, _ := parseColumns("tree")
-	return &page{names: newNames(), table: table, columns: tree, heads: true, short: true, art: &asciiArt}
+	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, heads: true}
 }
 
 func TestTree(t *testing.T) {
@@ -168,7 +168,7 @@ func TestTree(t *testing.T) {
 	} {
 		table := newTable(parseTable(t, c.rows))
 		var b bytes.Buffer
-		testPage(table).print(&b, []forest{table.sessions(nil, false)})
+		testPage(table).print(&b, []forest{table.sessions(nil)})
 		want := strings.ReplaceAll(strings.TrimPrefix(c.want, "\n"), "\t", "") + "\n"
 		if b.String() != want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
@@ -247,7 +247,7 @@ func TestDeep(t *testing.T) {
 		rows[i] = posix.Process{PID: i + 1, TGID: i + 1, PPID: i, PGID: 1, SID: 1, State: 'S', Threads: 1, Start: uint64(i), Comm: "x"}
 	}
 	table := newTable(rows)
-	forests := []forest{table.sessions(nil, false)}
+	forests := []forest{table.sessions(nil)}
 	var text, json bytes.Buffer
 	testPage(table).print(&text, forests)
 	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text.String(), last) || text.Len() > 120*n {

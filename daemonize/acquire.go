@@ -77,9 +77,6 @@ func (j *job) takePidfile(f *posix.Pidfile, settled bool) error {
 	case nil:
 		f.MoveLock(j.keep)
 	case posix.ErrLocked:
-		if err := f.Read(); err != nil {
-			return err
-		}
 		return whose(f, settled)
 	default:
 		return err
@@ -92,17 +89,7 @@ func (j *job) takePidfile(f *posix.Pidfile, settled bool) error {
 	if !f.Current() {
 		return posix.ErrMoved
 	}
-	if err := f.Read(); err != nil {
-		return err
-	}
-	pid, err := f.PID()
-	switch {
-	case err == nil:
-		return running(f, pid, false) // it may have closed the lock's descriptor
-	case err == posix.ErrEmpty, errors.Is(err, posix.ErrRange):
-		return nil
-	}
-	return err
+	return vacant(f, false) // the daemon may have closed the lock's descriptor
 }
 
 // trust refuses, for root, a pidfile that someone could plant or rewrite. The
@@ -123,21 +110,15 @@ func (j *job) trust(c *posix.Control) error {
 	return nil
 }
 
-// whose finds out who holds the lock of the file that was just read.
+// whose finds out who holds the lock.
 func whose(f *posix.Pidfile, settled bool) error {
-	pid, err := f.PID()
-	switch {
-	case err == nil:
-		if err := running(f, pid, true); err != nil {
-			return err
-		}
-	case err != posix.ErrEmpty && !errors.Is(err, posix.ErrRange):
+	if err := vacant(f, true); err != nil {
 		return err
 	}
 	// Nobody of that number: a start or a stop is under way, or else a
 	// process that inherited the lock has outlived the daemon.
 	by := f.Operator(unix.F_RDLCK) // a writer: no pidkill
-	switch {
+	switch _, err := f.PID(); {
 	case settled && err == nil && by > 1 && f.HeldBy(by):
 		return posix.Failf(posix.StatusRunning, "already running (its supervisor, pid %d, is about to start it again)", by)
 	case !settled || f.Operator(unix.F_WRLCK) != 0:
@@ -162,9 +143,20 @@ func held(f *posix.Pidfile) error {
 	return posix.Failf(posix.StatusRunning, "already running (the lock is held by %s)", strings.Join(names, ", "))
 }
 
-// running is the Failure that says so if pid is the file's daemon and lives. A
-// process that proc(5) hides (hidepid) is one if somebody holds the lock.
-func running(f *posix.Pidfile, pid int, locked bool) error {
+// vacant reads the file, and fails if that is no pidfile, or names a process
+// that is its daemon and lives. A process that proc(5) hides (hidepid) is that
+// if somebody holds the lock.
+func vacant(f *posix.Pidfile, locked bool) error {
+	if err := f.Read(); err != nil {
+		return err
+	}
+	pid, err := f.PID()
+	if err == posix.ErrEmpty || errors.Is(err, posix.ErrRange) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	h, err := posix.Pin(pid)
 	if err == unix.ESRCH {
 		return nil

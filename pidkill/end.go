@@ -36,7 +36,9 @@ func (k *killer) explain(targets []*target) {
 		if allowed := t.prey.allowed; allowed != nil {
 			pids = slices.DeleteFunc(pids, func(pid int) bool { return !allowed(pid) })
 		}
-		if t.err = err; err == nil {
+		if t.err = err; err == nil && len(pids) == 0 {
+			t.err = errNotRunning
+		} else if err == nil {
 			fmt.Fprintf(k.out, "%s: would send %s to %s: %s\n", t.name, signals, t.prey.name, describe(pids))
 		}
 	}

@@ -29,7 +29,10 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 		return
 	}
 	t := targets[0]
-	line := fmt.Sprintf("waiting for %s: %s", t.prey.name, posix.Describe(t.watch.PID()))
+	line := "waiting for " + t.prey.name
+	if pid := t.watch.PID(); pid != 0 { // else it has ended just now
+		line += ": " + posix.Describe(pid)
+	}
 	if n := len(targets) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}

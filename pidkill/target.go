@@ -92,7 +92,7 @@ func (k *killer) check(t *target) error {
 	}
 	if gone, err := t.prey.gone(); err != nil {
 		return err
-	} else if gone {
+	} else if gone && (t.file == nil || !k.looks()) { // else it was there just now
 		return errNotRunning
 	}
 	if k.status {
@@ -246,7 +246,7 @@ func (k *killer) examine(t *target) (*prey, error) {
 		return nil, err
 	}
 	p, err := k.identify(t, pid)
-	if k.status || k.dryRun {
+	if k.looks() {
 		if p, err = over(p, err); errors.Is(err, errNotRunning) {
 			return k.between(t, err)
 		}
@@ -262,6 +262,9 @@ func (k *killer) examine(t *target) (*prey, error) {
 
 // stops tells whether daemons are ended, and not only looked at or signalled.
 func (k *killer) stops() bool { return !k.status && !k.dryRun && k.signal == 0 }
+
+// looks tells whether nothing is signalled at all.
+func (k *killer) looks() bool { return k.status || k.dryRun }
 
 // starting deals with a pidfile whose command somebody is about to start. A
 // supervisor may wait long before it does so again: then it is the daemon.

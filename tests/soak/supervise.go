@@ -278,10 +278,10 @@ func (w *worker) afterKill(s *slot) {
 	w.quiet(s)
 	running := w.commands(s.tag())
 	status, output := w.pidkill(s, "-0").Result()
-	if len(running) > 1 || status != 1-len(running) {
+	switch {
+	case len(running) > 1, len(running) == 0 && status != 1, len(running) == 1 && status != 0 && w.lives(running[0]):
 		w.broken("KILL of a supervisor in a restart: there is %s, and status %d: %s", box.Names(running), status, output)
-	}
-	if len(running) == 0 {
+	case len(running) == 0:
 		w.startAlone(s)
 	}
 }

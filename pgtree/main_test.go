@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func fakeProc(t testing.TB, rows []row) {
 	for i, r := range rows {
 		dir := filepath.Join(posix.ProcRoot, fmt.Sprint(r.pid))
 		err := os.Mkdir(dir, 0o755)
-		for name, content := range map[string]string{"stat": string(r.stat(i)), "cmdline": r.args, "statm": "0 0"} {
+		for name, content := range map[string]string{"stat": string(r.stat(i)), "cmdline": r.args, "statm": "9 3 2"} {
 			if err == nil {
 				err = os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)
 			}
@@ -68,6 +69,7 @@ func TestStatus(t *testing.T) {
 		stdout string // of -ns
 		stderr string
 	}{
+		{"-no pid,rss,comm 7", 0, fmt.Sprintf("  7 %3d worker\n", 3*os.Getpagesize()/1024), ""},
 		{"-ns", 0, "init(1)\na-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\nwork(8)\n`-fifteen-letters(9)\n", ""},
 		{"-ns 5", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
 		{"-ns 7", 0, "worker(7)\n", ""},
@@ -331,6 +333,15 @@ func TestCells(t *testing.T) {
 	for dev, want := range map[int]string{0: "?", 136<<8 | 7: "pts/7", 136<<8 | 44 | 1<<20: "pts/300"} {
 		if got := newNames().tty(dev); got != want {
 			t.Errorf("tty %x: %s, want %s", dev, got, want)
+		}
+	}
+	n := &names{boot: 1e9, now: time.Unix(1e9+200000, 0)}
+	for ticks, want := range map[uint64]string{
+		0: time.Unix(1e9, 0).Format("Jan 02"), 113599 * posix.HZ: time.Unix(1e9+113599, 0).Format("Jan 02"),
+		113601 * posix.HZ: time.Unix(1e9+113601, 0).Format("15:04:05"),
+	} {
+		if got := string(start(nil, &posix.Process{Start: ticks}, n)); got != want {
+			t.Errorf("start %d: %s, want %s", ticks, got, want)
 		}
 	}
 	for want, p := range map[string]posix.Process{

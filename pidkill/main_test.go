@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,9 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: %d %q %q", line, status, out, errs)
 		}
 	}
+	if status, out, errs := pidkill("a.pid", ""); status != 2 || out != "" || !strings.HasPrefix(errs, "pidkill: an operand is empty\n") {
+		t.Errorf("an empty operand: %d %q %q", status, out, errs)
+	}
 	if status, out, errs := pidkill("-h", "--nonsense"); status != 2 || out != "" || errs == "" {
 		t.Errorf("-h: %d %q %q", status, out, errs)
 	}
@@ -101,6 +105,27 @@ func victim(t *testing.T, script string) int {
 		<-reaped
 	})
 	return cmd.Process.Pid
+}
+
+func TestGroupIDs(t *testing.T) {
+	child := victim(t, "sleep 60 & echo $! >/proc/self/fd/1; wait")
+	pids, err := posix.Children(child)
+	if err != nil || len(pids) != 1 {
+		t.Fatal(pids, err)
+	}
+	member := strconv.Itoa(pids[0])
+	for operand, want := range map[string]string{
+		"x":       "x: not a process group ID",
+		"1":       "1: no process group that may be ended",
+		"4194305": "4194305: no process group that may be ended",
+		member:    fmt.Sprintf("%s: not running (process %s is in group %d)", member, member, child),
+	} {
+		status, _, errs := pidkill("-g", "-0", operand)
+		if want = "pidkill: " + want + "\n"; errs != want {
+			t.Errorf("-g %s: %d %q, want %q", operand, status, errs, want)
+		}
+	}
+	unix.Kill(-child, unix.SIGKILL)
 }
 
 // One row for each status in the contract.

@@ -34,6 +34,19 @@ func TestParsePID(t *testing.T) {
 	}
 }
 
+func TestParsePIDMessage(t *testing.T) {
+	for content, want := range map[string]string{
+		"a\n\x1b":                `"a\n\x1b"`,
+		strings.Repeat("a", 24):  `"aaaaaaaaaaaaaaaaaaaaaaaa"`,
+		strings.Repeat("\n", 25): `"` + strings.Repeat(`\n`, 24) + `"...`,
+	} {
+		_, err := ParsePID([]byte(content))
+		if _, found, _ := strings.Cut(err.Error(), ", found "); found != want {
+			t.Errorf("%q: %v, want %s", content, err, want)
+		}
+	}
+}
+
 func FuzzPID(f *testing.F) {
 	for _, s := range []string{"4711\n", "-1", "0", " 12 \r\n", "12\x00", "18446744073709551616", "\ufeff12"} {
 		f.Add([]byte(s))

@@ -344,6 +344,17 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     end_all
 }
 
+@test "GOMAXPROCS is the caller's too, set or not" {
+    for value in "" GOMAXPROCS=3; do
+        env $value daemonize -w 0.02 -p app.pid sleep 1000
+        pid=$(<app.pid)
+        track "$pid"
+        [[ $(tr '\0' '\n' <"/proc/$pid/environ" | grep ^GOMAXPROCS || :) == "$value" ]]
+        end_all
+        rm app.pid
+    done
+}
+
 @test "the environment is the caller's, with PATH, and nothing of daemonize's own" {
     run env -i "$BIN/daemonize" -p app.pid sleep 1000
     [[ $status -eq 0 ]]

@@ -113,6 +113,15 @@ READY=1"); exec sleep 1000'
     done <paths
 }
 
+@test "-n: a TMPDIR that is not there does not keep it from being ready" {
+    as=()
+    ((EUID)) || as=(as_user)
+    chmod 777 .
+    TMPDIR=$T/none "${as[@]}" "$BIN/daemonize" -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
+    track "$(<app.pid)"
+    end_all
+}
+
 @test "-n: STATUS= is told with -v, escaped; a BARRIER is answered" {
     run --separate-stderr -0 daemonize -v -c . -n 20 -p app.pid sh -c \
         './say STATUS=loading "STATUS=bad$(printf "\033")[1m" barrier READY=1; exec sleep 1000'

@@ -377,6 +377,18 @@ sys.exit(killer.wait())' 3>&-
     alive "$pid"
 }
 
+@test "-n names twenty, and says how many more" {
+    own_group sh -c 'for i in $(seq 24); do sleep 1000 & done; wait'
+    echo "$pid" >app.pid
+    all_there() { [[ $(group_members "$pid" | wc -w) -eq 25 ]]; }
+    eventually 10 all_there
+    run_it pidkill -n app.pid
+    expect 0 "" "app.pid: would send * to group $pid: $pid (sh, user *), * and 5 more"
+    [[ $(grep -o ', user' <<<"$output" | wc -l) -eq 20 ]]
+    run_it pidkill -9 app.pid
+    expect 0
+}
+
 @test "-g: by the group's number, leader or not" {
     start_sleeper
     run_it pidkill -g "$pid"
@@ -467,6 +479,18 @@ sys.exit(killer.wait())' 3>&-
     run_it pidkill -S app.pid
     expect 0
     not alive "$orphan"
+}
+
+@test "a child that left a group as large as the rest of the machine is named" {
+    need_root
+    need unshare
+    # shellcheck disable=SC2016 # for the shell that is init there
+    run_it unshare --pid --fork --kill-child --mount-proc sh -c '
+        daemonize -p app.pid sh -c "setsid sleep 1001 & for i in $(seq -s" " 20); do sleep 1000 & done; wait"
+        for i in $(seq 100); do [ "$(pgrep -c "^sleep$")" = 21 ] && break; sleep 0.1; done
+        pgrep -f "^sleep 1001" >escapee
+        pidkill app.pid'
+    expect 0 "pidkill: app.pid: left the group and still runs (-T would have reached it): $(<escapee) (sleep, user root)"
 }
 
 @test "other jobs of a shared session are none of its business" {
@@ -962,6 +986,8 @@ alive"
     pid=$(<root.pid)
     run_it as_user "$BIN/pidkill" root.pid
     expect 3 "pidkill: root.pid: group $pid: operation not permitted: $pid (sleep, user root)"
+    run_it as_user "$BIN/pidkill" -s HUP root.pid
+    expect 3 "pidkill: root.pid: group $pid: operation not permitted: $pid (sleep, user root)"
     [[ -e root.pid ]]
 }
 
@@ -986,6 +1012,8 @@ alive"
     alive "$pid"
 
     echo "$root" >theirs/app.pid
+    run_it pidkill -n theirs/app.pid
+    expect 0 "" "theirs/app.pid: would send TERM/10/KILL/5 to group $root: $child (python3*, user $TEST_USER)"
     run_it pidkill -9 theirs/app.pid
     expect 3 "*only its own processes were signalled: $root (python3*, user root)"
     not alive "$child"
@@ -1216,6 +1244,15 @@ time.sleep(1000)'
     [[ $shown == *"waiting for group $pid: $pid (python3"*"; KILL in "[12]" s"*"status 0"* ]]
     # It is erased at the end.
     [[ ${shown%status*} == *$'\r\e[K' ]]
+}
+
+@test "on a terminal several are one line" {
+    start "${prey[@]}" count "$T/log"
+    mv app.pid a.pid
+    start "${prey[@]}" count "$T/log"
+    shown=$(on_terminal "PATH=$PATH; stty cols 100; cd $T && pidkill -t 2.5 a.pid app.pid; echo status \$?")
+    [[ $shown == *"waiting for group "*" and 1 more"*"; KILL in "[12]" s"*"status 0"* ]]
+    [[ $shown != *": 0;"* ]]
 }
 
 @test "the status line is cut at the terminal's width" {

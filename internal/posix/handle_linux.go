@@ -13,8 +13,7 @@ import (
 // process or fails with ESRCH, also after its number has gone to another.
 type Handle struct {
 	PID    int
-	Parent int    // when it was pinned; 0 where /proc hides the process
-	Start  uint64 // clock ticks after boot; 0 likewise
+	Start  uint64 // clock ticks after boot; 0 where /proc hides the process
 	Kernel bool   // it is a kernel thread
 	fd     int    // pidfd, or -1 on kernels before 5.3: then Start has to do
 }
@@ -38,7 +37,7 @@ func Pin(pid int) (*Handle, error) {
 		return nil, err
 	}
 	stat, err := ReadStat(pid)
-	h.Parent, h.Start, h.Kernel = stat.PPID, stat.Start, stat.Kernel()
+	h.Start, h.Kernel = stat.Start, stat.Kernel()
 	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPERM) {
 		// Hidden by proc(5), hidepid; or reaped, and then the row may be a
 		// successor's.
@@ -110,6 +109,17 @@ func (h *Handle) Exited() bool {
 		return unix.Tgkill(h.PID, h.PID, 0) == unix.ESRCH
 	}
 	return stat.Start != h.Start && h.Start != 0 || stat.Zombie()
+}
+
+// Lives tells whether a process is there that has not ended. As the leader of
+// a group or session its number cannot go to another while there are members.
+func Lives(pid int) bool {
+	h, err := Pin(pid)
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	return !h.Exited()
 }
 
 // Wait waits at most so long for the process to end, and tells whether it has.

@@ -125,6 +125,7 @@ func (c *Command) Exec() error {
 // one with the effective, and clears what capabilities are left but ambient
 // ones (capabilities(7)). Until then root can come back to clean up.
 func become(u *Identity) error {
+	runtime.LockOSThread() // each thread has its own ambient ones
 	unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	if err := syscall.Setgroups(u.Groups); err != nil {
 		return err

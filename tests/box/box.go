@@ -115,11 +115,10 @@ func Alive(except ...int) []posix.Process {
 // Nothing waits a moment for the box to be empty, but for except. It returns
 // who is there all the same.
 func Nothing(except ...int) (left []posix.Process) {
-	for i := 0; i < 50; i++ {
+	for began := time.Now(); time.Since(began) < Patience/3; time.Sleep(time.Millisecond) {
 		if left = Alive(except...); len(left) == 0 {
 			return nil
 		}
-		time.Sleep(time.Duration(i) * time.Millisecond / 5)
 	}
 	return left
 }

@@ -24,42 +24,62 @@ type scenario struct {
 	args    []string
 	lead    bool // the caller leads a group: a copy in a new session does the work
 	prepare func(*bench) error
-	keep    bool // the run is to leave a daemon as it is
 	user    bool // it runs as nobody
 	before  string
-	stays   bool // a supervisor does
+	looks   bool // pidkill signals nobody
+	leaves  int  // so many processes
+	file    bool // and the pidfile
+	starts  int  // a supervisor stays, and starts the command so often at first
+	becomes bool // daemonize is the command in the end
+	logger  bool // there is one
 }
 
 const (
 	pidfile = "app.pid"
 	nobody  = 65534
+
+	lockfile = "app.lock"
+	logger   = "|exec cat >>" + box.Dir + "/log"
 )
 
 func scenarios() []*scenario {
 	var list []*scenario
 	start := func(name, before string, args ...string) {
 		s := &scenario{name: "daemonize " + name, program: "daemonize", args: args, before: before}
-		s.user, s.stays = slices.Contains(args, "-u"), slices.Contains(args, "-s")
+		given := func(option string) bool { return slices.Contains(args, option) }
+		s.user, s.becomes, s.logger = given("-u"), given("-f"), given(logger)
+		switch {
+		case given("-r"):
+			s.starts = 2
+		case given("-s"):
+			s.starts = 1
+		}
 		led := *s
-		led.name, led.lead = s.name+", copy", true
+		if led.lead = true; !s.becomes { // which leads its group only if it did before
+			led.name += ", copy"
+		}
 		// These wait, or stay, and so start the copy in any case.
-		if !slices.ContainsFunc(args, func(a string) bool { return a == "-w" || a == "-n" || a == "-s" }) {
+		if !given("-w") && !given("-n") && !given("-s") && !given("-f") {
 			list = append(list, s)
 		}
 		list = append(list, &led)
 	}
 	start("plain", "", "sleep", "1000")
 	start("-p", "", "-p", pidfile, "sleep", "1000")
-	start("-p stale", "30000\n", "-p", pidfile, "sleep", "1000")
-	start("-l -o", "", "-l", "app.lock", "-p", pidfile, "-to", "log", "-e", "errs", "sleep", "1000")
+	start("-p stale", "4194303\n", "-p", pidfile, "sleep", "1000")
+	start("-l", "", "-l", lockfile, "sleep", "1000")
+	start("-l -o", "", "-l", lockfile, "-p", pidfile, "-to", "log", "-e", "errs", "sleep", "1000")
+	start("-o |", "", "-p", pidfile, "-o", logger, "sleep", "1000")
 	start("-u", "", "-u", "nobody", "-p", pidfile, "-o", "log", "sleep", "1000")
 	start("-w", "", "-w", "0.02", "-p", pidfile, "sleep", "1000")
-	start("-n", "", "-n", "5", "-p", pidfile, "/proc/1/exe", "-ready")
+	start("-n", "", "-n", "20", "-p", pidfile, "/proc/1/exe", "-ready")
+	start("-f", "", "-f", "-u", "nobody", "-p", pidfile, "sleep", "1000")
 	start("-s", "", "-s", "-p", pidfile, "sleep", "1000")
-	stop := func(name string, prepare func(*bench) error, args ...string) {
+	start("-s -r", "", "-s", "-r", "-p", pidfile, "sh", "-c", "test -e $0 && exec sleep 1000; >$0; exit 1", box.Dir+"/again")
+	stop := func(name string, prepare func(*bench) error, args ...string) *scenario {
 		s := &scenario{name: "pidkill " + name, program: "pidkill", args: append(args, pidfile), prepare: prepare}
-		s.keep = strings.Contains(name, "-0") || strings.Contains(name, "-n")
 		list = append(list, s)
+		return s
 	}
 	// A member that a failing call hides from TERM is to get KILL soon.
 	stop("-t 1", daemon("sleep", "1000"), "-t", "1")
@@ -68,8 +88,14 @@ func scenarios() []*scenario {
 	stop("-9", daemon("sleep", "1000"), "-9")
 	stop("-S", daemon("sh", "-c", "sleep 1000 & wait"), "-S", "-t", "1")
 	stop("-T", daemon("sh", "-c", "setsid sleep 1000 & sleep 1000 & wait"), "-T", "-t", "1")
-	stop("-0", daemon("sleep", "1000"), "-0")
-	stop("-n", daemon("sleep", "1000"), "-n")
+	stop("-g", daemon("sh", "-c", "sleep 1000 & wait"), "-t", "1", "-g").file = true
+	stop("-s", daemon("sleep", "1000"), "-s", "HUP").file = true
+	s := stop("-1", daemon("sh", "-c", "sleep 1000 & sleep 1000 & wait"), "-1", "-t", "1")
+	s.leaves, s.file = 2, true
+	for _, option := range []string{"-0", "-n"} {
+		s = stop(option, daemon("sleep", "1000"), option)
+		s.looks, s.leaves, s.file = true, 1, true
+	}
 	return list
 }
 
@@ -80,13 +106,24 @@ func daemon(command ...string) func(*bench) error {
 		if status != 0 {
 			return fmt.Errorf("cannot start a daemon: %s", text)
 		}
-		if command[0] == "sh" { // and have its children there
-			for i := 0; len(box.Alive(b.victim)) < strings.Count(command[2], "sleep") && i < 1000; i++ {
-				time.Sleep(time.Millisecond)
+		return patiently(func() error { // until all of its children run, and the shell has ended
+			sleeping, all := strings.Count(strings.Join(command, " "), "sleep"), box.Alive(b.victim)
+			others := slices.DeleteFunc(slices.Clone(all), func(p posix.Process) bool { return p.Comm == "sleep" })
+			if len(all)-len(others) != sleeping || (len(others) > 0) != strings.HasSuffix(command[len(command)-1], "wait") {
+				return fmt.Errorf("not what was started: %s", box.Names(all))
 			}
-		}
-		return nil
+			return nil
+		})
 	}
+}
+
+// patiently waits for what takes a moment, and long on a machine under load.
+func patiently(ready func() error) error {
+	err := ready()
+	for began := time.Now(); err != nil && time.Since(began) < box.Patience/3; err = ready() {
+		time.Sleep(time.Millisecond)
+	}
+	return err
 }
 
 // bench is what one job works with.
@@ -117,8 +154,8 @@ func newBench(bin string) (*bench, error) {
 	return b, err
 }
 
-// profile is which calls of an undisturbed run are the runtime's.
-func (b *bench) profile(s *scenario) []bool {
+// profile is the calls of an undisturbed run.
+func (b *bench) profile(s *scenario) []call {
 	b.try(s, fault{}, &counts{})
 	return b.tracers[s.program].profile
 }
@@ -135,7 +172,12 @@ func (b *bench) try(s *scenario, f fault, c *counts) hit {
 			os.Exit(1)
 		}
 	}
-	o, err := b.tracers[s.program].run(append([]string{s.program}, s.args...), s.lead, s.stays, f)
+	args := slices.Clone(s.args)
+	if slices.Contains(args, "-g") {
+		text, _ := os.ReadFile(pidfile)
+		args[len(args)-1] = strings.TrimSpace(string(text))
+	}
+	o, err := b.tracers[s.program].run(append([]string{s.program}, args...), s.lead, s.starts, f)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "faults: %s: %v\n", s.name, err)
 		os.Exit(1)
@@ -172,7 +214,7 @@ func (b *bench) clear() {
 	box.KillAll(b.victim)
 	b.reap()
 	left, _ := filepath.Glob("/run/daemonize.*")
-	for _, path := range append(left, pidfile, "log", "errs", "app.lock") {
+	for _, path := range append(left, pidfile, lockfile, "log", "errs", "again") {
 		os.RemoveAll(path)
 	}
 }
@@ -208,7 +250,7 @@ func (b *bench) check(s *scenario, f fault, o *outcome) error {
 	case s.program == "pidkill":
 		return b.stopped(s, f, o)
 	case o.status.ExitStatus() == 0 && gentle:
-		return b.started(s, o)
+		return b.started(s, f, o)
 	case o.status.ExitStatus() == 0:
 		return b.reachable(s, f, o)
 	}
@@ -248,8 +290,10 @@ func (b *bench) failed(s *scenario, o *outcome) error {
 	if left := box.Nothing(b.victim); left != nil {
 		return fmt.Errorf("left running: %s", box.Names(left))
 	}
-	if _, err := os.Lstat(pidfile); err == nil && s.before == "" {
-		return errors.New("left a pidfile")
+	for _, name := range []string{pidfile, lockfile} {
+		if _, err := os.Lstat(name); err == nil && s.before == "" {
+			return fmt.Errorf("left %s", name)
+		}
 	}
 	return b.nothingElse(o)
 }
@@ -266,23 +310,22 @@ func (b *bench) nothingElse(o *outcome) error {
 }
 
 // started is for a daemonize whose status is 0.
-func (b *bench) started(s *scenario, o *outcome) error {
-	running := box.Alive(b.victim)
-	parent := 1
-	if s.stays {
-		i := slices.IndexFunc(running, func(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" })
-		if i < 0 || running[i].PPID != 1 || running[i].SID != running[i].PID {
-			return fmt.Errorf("no supervisor in %s", box.Names(running))
+func (b *bench) started(s *scenario, f fault, o *outcome) error {
+	p, err := b.daemon(s)
+	if s.starts > 1 && err != nil { // it may take one more start, or be given up
+		err = patiently(func() error {
+			_, missing := os.Lstat(pidfile)
+			if p, err = b.daemon(s); f.kind == fail && missing != nil && len(box.Alive(b.victim)) == 0 {
+				p, err = posix.Process{}, nil
+			}
+			return err
+		})
+		if err == nil && p.PID == 0 {
+			return nil
 		}
-		parent = running[i].PID
-		running = slices.Delete(running, i, i+1)
 	}
-	if len(running) != 1 {
-		return fmt.Errorf("status 0, and there run: %s", box.Names(running))
-	}
-	p := running[0]
-	if p.PPID != parent || p.PGID != p.PID || p.SID == p.PID || p.SID == 1 || p.TTY != 0 {
-		return fmt.Errorf("not a daemon: %s", box.Names(running))
+	if err != nil {
+		return err
 	}
 	want := []int{0, 0, 0}
 	if s.user {
@@ -291,18 +334,16 @@ func (b *bench) started(s *scenario, o *outcome) error {
 	if got := identity(p.PID); !slices.Equal(got, want) {
 		return fmt.Errorf("user, group, groups are %v", got)
 	}
-	err := clean(p.PID)
-	for i := 0; err != nil && i < 20; i++ {
-		time.Sleep(time.Millisecond) // the dynamic linker still has its files
-		err = clean(p.PID)
-	}
-	if err != nil {
+	// The dynamic linker still has its files for a moment.
+	if err := patiently(func() error { return clean(p.PID) }); err != nil {
 		return err
 	}
-	if slices.Contains(s.args, pidfile) {
-		if err := locked(p.PID); err != nil {
+	if slices.Contains(s.args, lockfile) {
+		if err := locked(lockfile, ""); err != nil {
 			return err
 		}
+	}
+	if slices.Contains(s.args, pidfile) {
 		if status, text := plain(b.pidkill, pidfile); status != 0 {
 			return fmt.Errorf("then pidkill: status %d: %s", status, text)
 		}
@@ -314,6 +355,38 @@ func (b *bench) started(s *scenario, o *outcome) error {
 		}
 	}
 	return b.nothingElse(o)
+}
+
+// daemon is the only process there, besides those that belong to it.
+func (b *bench) daemon(s *scenario) (p posix.Process, err error) {
+	running := b.alive(s)
+	parent := 1
+	if s.starts > 0 {
+		i := slices.IndexFunc(running, func(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" })
+		if i < 0 || running[i].PPID != 1 || running[i].SID != running[i].PID {
+			return p, fmt.Errorf("no supervisor in %s", box.Names(running))
+		}
+		parent = running[i].PID
+		running = slices.Delete(running, i, i+1)
+	}
+	if len(running) != 1 {
+		return p, fmt.Errorf("status 0, and there run: %s", box.Names(running))
+	}
+	p = running[0]
+	if p.PPID != parent || p.PGID != p.PID || p.SID == p.PID || (p.SID == 1) != s.becomes || p.TTY != 0 {
+		return p, fmt.Errorf("not a daemon: %s", box.Names(running))
+	}
+	if slices.Contains(s.args, pidfile) {
+		err = locked(pidfile, fmt.Sprintf("%d\n", p.PID))
+	}
+	return p, err
+}
+
+// alive is what runs, but for a logger, which ends when it has read all.
+func (b *bench) alive(s *scenario) []posix.Process {
+	return slices.DeleteFunc(box.Alive(b.victim), func(p posix.Process) bool {
+		return s.logger && (p.Comm == "sh" || p.Comm == "cat")
+	})
 }
 
 // identity is the user, the group and the first further group, else the group
@@ -382,25 +455,25 @@ func ready(target string) bool {
 	return strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "anon_inode:")
 }
 
-// locked checks the pidfile of a daemon that runs.
-func locked(pid int) error {
-	text, err := os.ReadFile(pidfile)
+// locked checks the file of a daemon that runs.
+func locked(name, want string) error {
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	if string(text) != fmt.Sprintf("%d\n", pid) {
-		return fmt.Errorf("the pidfile of %d says %q", pid, text)
+	if string(text) != want {
+		return fmt.Errorf("%s says %q and not %q", name, text, want)
 	}
-	f, err := os.Open(pidfile)
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err != nil || st.Mode() != 0o644 {
-		return fmt.Errorf("the pidfile's mode is %v", st.Mode())
+		return fmt.Errorf("the mode of %s is %v", name, st.Mode())
 	}
 	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != unix.EWOULDBLOCK {
-		return errors.New("the pidfile is not locked")
+		return fmt.Errorf("%s is not locked", name)
 	}
 	return nil
 }
@@ -419,19 +492,18 @@ func (b *bench) stopped(s *scenario, f fault, o *outcome) error {
 			return err
 		}
 	}
-	if s.keep {
-		if left := box.Alive(b.victim); len(left) != 1 {
-			return fmt.Errorf("nothing was to happen, and there run: %s", box.Names(left))
-		}
-		return b.reachable(s, f, o)
+	left := box.Alive(b.victim)
+	if status == 0 && slices.Contains(s.args, "-s") { // which waits for nobody
+		left = box.Nothing(b.victim)
 	}
-	if status == 0 {
-		if left := box.Alive(b.victim); len(left) > 0 {
-			return fmt.Errorf("status 0, and there run: %s", box.Names(left))
+	if status == 0 || s.looks {
+		if len(left) != s.leaves {
+			return fmt.Errorf("status %d, and there run: %s", status, box.Names(left))
 		}
 		// A file that stays is said so, and no reason to say the daemon did.
-		if _, err := os.Lstat(pidfile); err == nil && !strings.Contains(o.stderr, ": cannot remove the pidfile: ") {
-			return errors.New("status 0, and the pidfile is there")
+		_, err := os.Lstat(pidfile)
+		if (err == nil) != s.file && !strings.Contains(o.stderr, ": cannot remove the pidfile: ") {
+			return fmt.Errorf("status %d, and of the pidfile: %v", status, err)
 		}
 	}
 	return b.reachable(s, f, o)
@@ -443,7 +515,7 @@ func (b *bench) reachable(s *scenario, f fault, o *outcome) error {
 	if s.program == "daemonize" && !slices.Contains(s.args, pidfile) {
 		return nil // nothing could lead to it
 	}
-	left := box.Alive(b.victim)
+	left := b.alive(s)
 	option := "-v"
 	if s.name == "pidkill -T" || s.name == "pidkill -S" {
 		option = s.args[0]
@@ -452,9 +524,8 @@ func (b *bench) reachable(s *scenario, f fault, o *outcome) error {
 	if status != 0 && !(status == 4 && len(left) == 0) {
 		return fmt.Errorf("then pidkill: status %d: %s", status, text)
 	}
-	if still := box.Nothing(b.victim); still != nil {
-		// The tree's links went with the first pidkill.
-		if s.name != "pidkill -T" {
+	if s.name != "pidkill -T" { // where the tree's links went with the first
+		if still := box.Nothing(b.victim); still != nil {
 			return fmt.Errorf("out of pidkill's reach: %s (it said %q)", box.Names(still), text)
 		}
 	}

@@ -8,7 +8,7 @@
 // runtime calls on its own account, for memory, threads and signals, is held
 // to less: the runtime answers a failure there with a crash, which no program
 // can prevent. Such a crash counts as a kill at that moment, and has to leave
-// what a kill may leave. Calls that cannot fail are passed over.
+// what a kill may leave. Errors that a call cannot have are passed over.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -33,13 +34,14 @@ import (
 var errnos = []unix.Errno{unix.ENOMEM, unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EINTR, unix.EPERM, unix.EAGAIN}
 
 type options struct {
-	bin   string
-	all   bool
-	only  string // scenarios whose name has it
-	fault string // one alone: EIO@17, KILL@3
-	list  bool
-	jobs  int
-	job   int // which of the jobs this is
+	bin    string
+	sample int // faults per scenario; 0: all
+	seed   uint64
+	only   string // scenarios whose name has it
+	fault  string // one alone: EIO@17, KILL@3
+	list   bool
+	jobs   int
+	job    int // which of the jobs this is
 }
 
 // counts are the runs of one scenario.
@@ -52,9 +54,10 @@ func main() {
 	box.Skip()
 	o := options{}
 	flag.StringVar(&o.bin, "bin", "bin", "`directory` of the programs")
-	flag.BoolVar(&o.all, "all", false, "every errno at every call, not one of them in turn")
+	flag.IntVar(&o.sample, "sample", 0, "so many `faults` in each scenario; 0: every one")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the sample")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose `name` has this in it")
-	flag.StringVar(&o.fault, "fault", "", "only this `fault`: EIO@17, KILL@3, STOP@5")
+	flag.StringVar(&o.fault, "fault", "", "only this `fault`: EIO@17, KILL@3, STOP@r5 (at a call of the runtime's)")
 	flag.BoolVar(&o.list, "list", false, "name the scenarios")
 	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "how many at a time")
 	flag.IntVar(&o.job, "job", 0, "used internally")
@@ -75,6 +78,9 @@ func main() {
 // share divides the work among jobs, each in a box of its own, and adds up.
 func (o *options) share() int {
 	began := time.Now()
+	if o.sample > 0 {
+		fmt.Printf("seed %d\n", o.seed)
+	}
 	if o.fault != "" {
 		o.jobs = 1
 	}
@@ -85,7 +91,8 @@ func (o *options) share() int {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			args := append(slices.Clone(os.Args[1:]), "-jobs", strconv.Itoa(o.jobs), "-job", strconv.Itoa(i))
+			args := append(slices.Clone(os.Args[1:]), "-jobs", strconv.Itoa(o.jobs), "-job", strconv.Itoa(i),
+				"-seed", strconv.FormatUint(o.seed, 10))
 			status[i] = box.Run(&outputs[i], args...)
 		}()
 	}
@@ -139,9 +146,9 @@ func (o *options) work() int {
 		return 1
 	}
 	sum := map[string]*counts{}
+	random := rand.New(rand.NewPCG(o.seed, uint64(o.job)))
 	for _, s := range scenarios() {
-		// A supervisor takes its time to be let go: not in a sample.
-		if !strings.Contains(s.name, o.only) || s.stays && !o.all && o.only == "" {
+		if !strings.Contains(s.name, o.only) {
 			continue
 		}
 		c := &counts{}
@@ -159,8 +166,13 @@ func (o *options) work() int {
 		}
 		profile := b.profile(s)
 		c.Calls = len(profile)
-		for i, f := range o.plan(profile) {
-			if i%o.jobs == o.job && c.Broken < 50 {
+		own, others := plan(profile)
+		if o.sample > 0 { // most of them where the program has something to do
+			n := (o.sample + o.jobs - 1) / o.jobs
+			own, others = pick(random, own, n-n/4), pick(random, others, n/4)
+		}
+		for i, f := range slices.Concat(own, others) {
+			if (o.sample > 0 || i%o.jobs == o.job) && c.Broken < 50 {
 				b.try(s, f, c)
 			}
 		}
@@ -169,42 +181,51 @@ func (o *options) work() int {
 	return 0
 }
 
-// plan is the faults for one scenario. Its profile says which calls are the
-// runtime's own. With -all it is every errno for every call of the program, one
-// of them in turn for the runtime's, and a KILL and a STOP everywhere. A sample
-// has one errno for each call of the program, and little for the runtime's.
-func (o *options) plan(profile []bool) (faults []fault) {
-	own, others := 0, 0
-	for i, runtimes := range append(profile, make([]bool, 5)...) { // threads are never twice alike
-		at := i + 1
-		turn := &own
-		if runtimes {
-			turn = &others
-		}
-		*turn++
-		if runtimes && !o.all && *turn%16 != 0 {
-			continue
-		}
-		for e, errno := range errnos {
-			if o.all && !runtimes || (*turn/16+*turn)%len(errnos) == e {
-				faults = append(faults, fault{kind: fail, errno: errno, at: at})
+// plan is the faults for one scenario: every errno for every call that can have
+// it, and KILL and STOP everywhere. Own are those at calls of the program that
+// can fail.
+func plan(profile []call) (own, others []fault) {
+	count := map[bool]int{}
+	for _, c := range profile {
+		count[c.runtime]++
+		f := fault{runtime: c.runtime, at: count[c.runtime]}
+		var list []fault
+		for _, errno := range errnos {
+			if f.kind, f.errno = fail, errno; canFail(c.nr, errno) {
+				list = append(list, f)
 			}
 		}
-		faults = append(faults, fault{kind: kill, at: at})
-		if o.all {
-			faults = append(faults, fault{kind: kill, at: at, after: true})
+		to := &own
+		if c.runtime || len(list) == 0 {
+			to = &others
 		}
-		if o.all || *turn%4 == 0 {
-			faults = append(faults, fault{kind: stop, at: at})
-		}
+		f.kind, f.errno = stop, 0
+		list = append(list, f)
+		f.kind = kill
+		list = append(list, f)
+		f.after = true
+		*to = append(append(*to, list...), f)
 	}
-	return faults
+	return own, others
+}
+
+// pick takes n faults from all over the list.
+func pick(random *rand.Rand, list []fault, n int) (some []fault) {
+	if n >= len(list) {
+		return list
+	}
+	for i := range n {
+		from, to := i*len(list)/n, (i+1)*len(list)/n
+		some = append(some, list[from+random.IntN(to-from)])
+	}
+	return some
 }
 
 // parseFault reads NAME@N, or KILL@N+.
 func parseFault(s string) (f fault, err error) {
 	name, at, _ := strings.Cut(s, "@")
 	at, f.after = strings.CutSuffix(at, "+")
+	at, f.runtime = strings.CutPrefix(at, "r")
 	if f.at, err = strconv.Atoi(at); err != nil {
 		return f, fmt.Errorf("%s: expected a fault such as EIO@17", s)
 	}

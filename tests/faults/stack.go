@@ -25,8 +25,8 @@ func loadSymbols(program string) (*symbols, error) {
 }
 
 // stack is the functions that a thread at a system call is in, innermost
-// first. Go keeps frame pointers.
-func (s *symbols) stack(tid int, pc, sp uint64) (names []string) {
+// first, up to so many. Go keeps frame pointers.
+func (s *symbols) stack(tid int, pc, sp uint64, most int) (names []string) {
 	name := func(pc uint64) bool {
 		fn := s.PCToFunc(pc)
 		if fn != nil {
@@ -37,7 +37,7 @@ func (s *symbols) stack(tid int, pc, sp uint64) (names []string) {
 	if !name(pc) || !name(returnAddress(tid, sp)) {
 		return names
 	}
-	for fp := framePointer(tid); len(names) < 24 && name(peek(tid, fp+8)); {
+	for fp := framePointer(tid); len(names) < most && name(peek(tid, fp+8)); {
 		next := peek(tid, fp)
 		if next <= fp {
 			break

@@ -19,10 +19,11 @@ import (
 
 // fault is what happens at one stop of a run.
 type fault struct {
-	kind  kind
-	errno unix.Errno // of kind fail
-	at    int        // the number of the call, from 1; all threads count
-	after bool       // of kind kill: when the call is through
+	kind    kind
+	errno   unix.Errno // of kind fail
+	runtime bool       // at a call of the runtime's, not of the program's
+	at      int        // the number of the call among those, from 1; all threads count
+	after   bool       // of kind kill: when the call is through
 }
 
 type kind byte
@@ -35,16 +36,20 @@ const (
 )
 
 func (f fault) String() string {
+	name, whose, after := unix.ErrnoName(f.errno), "", ""
 	switch f.kind {
 	case kill:
-		if f.after {
-			return fmt.Sprintf("KILL@%d+", f.at)
-		}
-		return fmt.Sprintf("KILL@%d", f.at)
+		name = "KILL"
 	case stop:
-		return fmt.Sprintf("STOP@%d", f.at)
+		name = "STOP"
 	}
-	return fmt.Sprintf("%s@%d", unix.ErrnoName(f.errno), f.at)
+	if f.runtime {
+		whose = "r"
+	}
+	if f.after {
+		after = "+"
+	}
+	return fmt.Sprintf("%s@%s%d%s", name, whose, f.at, after)
 }
 
 // hit is the system call at which the fault was.
@@ -65,6 +70,7 @@ type outcome struct {
 	stderr string
 	hit    hit
 	hung   bool
+	became bool // the process became the command: its status is not daemonize's
 }
 
 // thread is a thread that is traced.
@@ -80,11 +86,17 @@ type tracer struct {
 	program string
 	symbols *symbols
 	spare   int    // not to be killed where a run hangs
-	profile []bool // with fault nothing: which calls are the runtime's, or cannot fail
+	profile []call // of the last run with fault nothing
 }
 
-// deadline is for a whole run. Nothing takes a second by itself.
-const deadline = 10 * time.Second
+// call is a system call that a run made.
+type call struct {
+	nr      uint64
+	runtime bool // the runtime's own
+}
+
+// deadline is for a whole run, and more than the programs ever wait.
+const deadline = box.Patience
 
 const traceOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
 	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
@@ -122,9 +134,9 @@ const errorFile = "stderr"
 
 // run runs the program with one fault, until nothing of it is traced any more:
 // its own processes have ended, and the command it started was let go.
-// A supervisor does not end: it is let go when it has started the command and
-// its original has returned.
-func (t *tracer) run(argv []string, lead, supervised bool, f fault) (o outcome, err error) {
+// A supervisor does not end: it is let go when it has started the command so
+// many times and its original has returned.
+func (t *tracer) run(argv []string, lead bool, starts int, f fault) (o outcome, err error) {
 	if o.pid, err = spawn(t.program, argv, lead, true); err != nil {
 		return o, err
 	}
@@ -144,8 +156,8 @@ func (t *tracer) run(argv []string, lead, supervised bool, f fault) (o outcome, 
 	count := 0
 	commands, returned, letGo := 0, false, false
 	t.profile = nil
-	for len(threads) > 0 || (f.kind == kill || supervised) && t.unseen() {
-		if supervised && returned && commands > 0 && !letGo {
+	for len(threads) > 0 || t.unseen() {
+		if starts > 0 && returned && commands >= starts && !letGo {
 			letGo = true
 			for tid := range threads {
 				ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
@@ -175,10 +187,15 @@ func (t *tracer) run(argv []string, lead, supervised bool, f fault) (o outcome, 
 		case event == unix.PTRACE_EVENT_STOP && status.StopSignal() != unix.SIGTRAP:
 			request = unix.PTRACE_LISTEN // a real stop: until SIGCONT
 		case event == unix.PTRACE_EVENT_EXEC:
+			// Whichever thread it was, now it is the first, and the only one.
+			if former := eventMessage(tid); former != tid {
+				delete(threads, former)
+			}
 			if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", tid)); exe != t.program {
 				request = unix.PTRACE_DETACH
 				delete(threads, tid)
 				commands++
+				o.became = o.became || tid == o.pid
 			}
 		case event != 0: // the news of a clone, or its first stop
 		case status.StopSignal() == unix.SIGTRAP|0x80:
@@ -186,7 +203,7 @@ func (t *tracer) run(argv []string, lead, supervised bool, f fault) (o outcome, 
 		default:
 			signal = int(status.StopSignal())
 		}
-		if letGo && request == unix.PTRACE_SYSCALL {
+		if letGo && request == unix.PTRACE_SYSCALL && !th.pending && !th.kill {
 			request = unix.PTRACE_DETACH
 			delete(threads, tid)
 		}
@@ -252,20 +269,24 @@ func (t *tracer) call(tid int, th *thread, f fault, count *int, h *hit) {
 		}
 		if th.kill {
 			unix.Kill(th.process, unix.SIGKILL)
+			th.kill = false
 		}
 		return
 	}
-	*count++
+	c := call{info.nr, runtimes(t.symbols.stack(tid, info.ip, info.sp, 3))}
 	if f.kind == nothing {
-		t.profile = append(t.profile, cannotFail[info.nr] || runtimes(t.symbols.stack(tid, info.ip, info.sp)))
+		t.profile = append(t.profile, c)
 	}
-	if *count != f.at {
+	if c.runtime != f.runtime {
+		return
+	}
+	if *count++; *count != f.at {
 		return
 	}
 	h.done, h.in = true, th.process
 	h.nr, h.args = info.nr, info.args
-	h.stack = t.symbols.stack(tid, info.ip, info.sp)
-	h.runtime = runtimes(h.stack)
+	h.stack = t.symbols.stack(tid, info.ip, info.sp, 24)
+	h.runtime = c.runtime
 	switch f.kind {
 	case kill:
 		if th.kill = f.after; !f.after {
@@ -279,7 +300,7 @@ func (t *tracer) call(tid int, th *thread, f fault, count *int, h *hit) {
 		pid := th.process
 		time.AfterFunc(2*time.Millisecond, func() { unix.Kill(pid, unix.SIGCONT) })
 	case fail:
-		if h.exempt = cannotFail[h.nr] || h.impossible(f.errno); h.exempt {
+		if h.exempt = !canFail(h.nr, f.errno) || h.impossible(f.errno); h.exempt {
 			break
 		}
 		if h.nr != unix.SYS_CLOSE { // which closes, whatever it says
@@ -289,14 +310,22 @@ func (t *tracer) call(tid int, th *thread, f fault, count *int, h *hit) {
 	}
 }
 
+// eventMessage is the news that comes with a stop.
+func eventMessage(tid int) int {
+	var message uint64
+	ptrace(unix.PTRACE_GETEVENTMSG, tid, 0, uintptr(unsafe.Pointer(&message)))
+	return int(message)
+}
+
 // unseen tells whether a thread is traced that has not reported yet: whoever
-// made it was killed or let go meanwhile.
+// made it was killed, has crashed or was let go meanwhile. Nobody would ever
+// let it go on.
 func (t *tracer) unseen() bool {
 	for _, p := range box.Alive(t.spare) {
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.PID))
 		for _, task := range tasks {
-			text, _ := os.ReadFile(task)
-			if strings.Contains(string(text), "\nTracerPid:\t1\n") {
+			text, err := os.ReadFile(task)
+			if err == nil && !strings.Contains(string(text), "\nTracerPid:\t0\n") {
 				return true
 			}
 		}
@@ -304,18 +333,29 @@ func (t *tracer) unseen() bool {
 	return false
 }
 
-// cannotFail are the calls that have no errors in their manual pages, or do
-// not return. rt_sigaction(2) refuses only KILL and STOP; Go's runtime sets
-// hundreds of handlers with it.
-var cannotFail = map[uint64]bool{
-	unix.SYS_EXIT: true, unix.SYS_EXIT_GROUP: true, unix.SYS_RT_SIGRETURN: true, unix.SYS_RESTART_SYSCALL: true,
-	unix.SYS_GETPID: true, unix.SYS_GETPPID: true, unix.SYS_GETTID: true, unix.SYS_UMASK: true,
-	unix.SYS_GETUID: true, unix.SYS_GETEUID: true, unix.SYS_GETGID: true, unix.SYS_GETEGID: true,
-	unix.SYS_SCHED_YIELD: true, unix.SYS_RT_SIGACTION: true,
+// possible are the errors that a call can have whose arguments are right, for
+// calls where that is not any. Only those count that the machine's state or a
+// signal brings about: EFAULT, EINVAL, EBADF, ESRCH and what else a manual page
+// says of wrong arguments is none of them, nor is ENOMEM where it means a buffer
+// that is too small (sigaltstack(2)), nor EAGAIN where signals of the caller's
+// own would have to fill a queue (tgkill(2)). Nil: it has none, or does not return.
+var possible = map[uint64][]unix.Errno{
+	unix.SYS_EXIT: nil, unix.SYS_EXIT_GROUP: nil, unix.SYS_RT_SIGRETURN: nil, unix.SYS_RESTART_SYSCALL: nil,
+	unix.SYS_GETPID: nil, unix.SYS_GETPPID: nil, unix.SYS_GETTID: nil, unix.SYS_GETSID: nil, unix.SYS_GETPGID: nil,
+	unix.SYS_GETUID: nil, unix.SYS_GETEUID: nil, unix.SYS_GETGID: nil, unix.SYS_GETEGID: nil, unix.SYS_UMASK: nil,
+	unix.SYS_RT_SIGACTION: nil, unix.SYS_RT_SIGPROCMASK: nil, unix.SYS_SIGALTSTACK: nil, unix.SYS_TGKILL: nil,
+	unix.SYS_SCHED_YIELD: nil, unix.SYS_SCHED_GETAFFINITY: nil, unix.SYS_SHUTDOWN: nil,
+	unix.SYS_WAIT4: {unix.EINTR}, unix.SYS_WAITID: {unix.EINTR}, unix.SYS_NANOSLEEP: {unix.EINTR},
+	unix.SYS_EPOLL_PWAIT: {unix.EINTR}, unix.SYS_FUTEX: {unix.EINTR, unix.EAGAIN},
 }
 
-// impossible are errors that a call cannot have, and some that are no errors
-// but an answer.
+func canFail(nr uint64, errno unix.Errno) bool {
+	list, limited := possible[nr]
+	return !limited || slices.Contains(list, errno)
+}
+
+// impossible are errors that a call cannot have with such arguments, and some
+// that are no errors but an answer.
 func (h *hit) impossible(errno unix.Errno) bool {
 	switch h.nr {
 	case unix.SYS_READ:
@@ -328,15 +368,11 @@ func (h *hit) impossible(errno unix.Errno) bool {
 	case unix.SYS_OPENAT, unix.SYS_NEWFSTATAT:
 		// In /proc: a process that is hidden from the caller.
 		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).row")
-	case unix.SYS_GETSID, unix.SYS_GETPGID:
-		return true // but ESRCH; a security module could deny it
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
-		if h.nr == unix.SYS_FCNTL && h.args[1] == unix.F_SETFD {
+		if h.nr == unix.SYS_FCNTL && slices.Contains([]uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL}, h.args[1]) {
 			return true // of a descriptor that is open
 		}
 		return errno == unix.EAGAIN // somebody else's lock
-	case unix.SYS_SHUTDOWN:
-		return true // of a socket that is one
 	}
 	return false
 }

@@ -67,11 +67,11 @@ TESTBIN = -bin '$(abspath $(BUILD))'
 
 ## faults: a sample of system calls fails, and of moments brings KILL or STOP
 faults: build
-	$(GO) run ./tests/faults $(TESTBIN)
+	$(GO) run ./tests/faults $(TESTBIN) -sample 200
 
 ## faults-all: every call fails with every errno, KILL and STOP at every moment
 faults-all: build
-	$(GO) run ./tests/faults $(TESTBIN) -all
+	$(GO) run ./tests/faults $(TESTBIN)
 
 ## recycle: process IDs come round, and nobody signals who bears one by then
 recycle: build

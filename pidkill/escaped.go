@@ -96,7 +96,7 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 		}
 	}
 	for _, pid := range slices.Sorted(maps.Keys(reach)) {
-		if h, err := posix.Pin(pid); err == nil && (reach[pid] != "-S" || t.after(h)) {
+		if h, err := t.pin(pid); err == nil && (reach[pid] != "-S" || t.after(h)) {
 			t.escaped = append(t.escaped, escapee{h, reach[pid]})
 		}
 	}

@@ -26,20 +26,31 @@ type target struct {
 	watch      *posix.Watch  // while it is being ended
 	began      time.Time
 	escaped    []escapee
-	locked     bool // when the file was removed, somebody still held the flock
+	locked     bool            // when the file was removed, somebody still held the flock
+	pinned     []*posix.Handle // all that pin returned
 }
 
+// pin gets hold of a process for as long as the target is open.
+func (t *target) pin(pid int) (*posix.Handle, error) {
+	h, err := posix.Pin(pid)
+	if err == nil {
+		t.pinned = append(t.pinned, h)
+	}
+	return h, err
+}
+
+// close gives all descriptors back.
 func (t *target) close() {
+	for _, h := range t.pinned {
+		h.Close()
+	}
+	if t.watch != nil {
+		t.watch.Close()
+	}
 	if t.file != nil {
 		t.file.Close()
 	}
-	if t.prey != nil {
-		t.prey.root.Close()
-	}
-	t.supervisor.Close()
-	for _, e := range t.escaped {
-		e.Close()
-	}
+	t.pinned, t.watch, t.file = nil, nil, nil
 }
 
 // errNotRunning is no failure, unless -m makes it one.
@@ -64,7 +75,7 @@ func (k *killer) find() []*target {
 		t := &target{name: posix.Escape(operand)}
 		targets[i] = t
 		if k.groups {
-			t.prey, t.err = k.group(operand)
+			t.prey, t.err = k.group(t, operand)
 		} else {
 			t.prey, t.err = k.pidfile(t, operand)
 		}
@@ -102,7 +113,7 @@ func (k *killer) check(t *target) error {
 }
 
 // group is what a process group ID stands for, as an operand with -g.
-func (k *killer) group(operand string) (*prey, error) {
+func (k *killer) group(t *target, operand string) (*prey, error) {
 	pgid, err := posix.ParsePID([]byte(operand))
 	switch {
 	case errors.Is(err, posix.ErrRange):
@@ -111,14 +122,11 @@ func (k *killer) group(operand string) (*prey, error) {
 		return nil, errors.New("not a process group ID")
 	}
 	g := &posix.Group{ID: pgid}
-	if h, err := posix.Pin(pgid); err == nil {
-		if g.Has(pgid) {
-			g.Leader = h
-			return k.preyOf(g, h)
-		}
-		h.Close()
+	if h, err := t.pin(pgid); err == nil && g.Has(pgid) {
+		g.Leader = h
+		return k.preyOf(g, h)
 	}
-	h, _, err := member(g, func(*posix.Handle) bool { return true })
+	h, _, err := t.member(g, func(*posix.Handle) bool { return true })
 	if other, no := unix.Getpgid(pgid); err == errNotRunning && no == nil && other != pgid {
 		return nil, fmt.Errorf("%w (process %d is in group %d)", err, pgid, other)
 	}
@@ -133,7 +141,7 @@ var errFleeting = errors.New("its members come and go too fast")
 
 // member pins the first living member of a group for which sure holds. Others
 // says that there are some, if none is. The error is errNotRunning then.
-func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, others bool, err error) {
+func (t *target) member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, others bool, err error) {
 	var last []int
 	for began := time.Now(); time.Since(began) < time.Second; {
 		if g.Empty() {
@@ -159,6 +167,7 @@ func member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix.Handle, oth
 			}
 			if g.Has(pid) && !h.Exited() {
 				if sure(h) {
+					t.pinned = append(t.pinned, h)
 					return h, false, nil
 				}
 				others = others || !h.Exited()
@@ -194,7 +203,6 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 			return p, err
 		}
 		t.close()
-		t.file = nil
 		if err == errAgain {
 			time.Sleep(pause)
 		}
@@ -254,7 +262,7 @@ func (k *killer) examine(t *target) (*prey, error) {
 	if err == nil && k.stops() && k.scope != theProcess {
 		sid, err := unix.Getsid(p.root.PID)
 		if err == nil && sid > 1 && sid != p.root.PID && f.KeptBy(sid) {
-			t.supervisor, _ = posix.Pin(sid)
+			t.supervisor, _ = t.pin(sid)
 		}
 	}
 	return p, err
@@ -279,9 +287,8 @@ func (k *killer) starting(t *target) (*prey, error) {
 	if err != nil || !t.lasts("a supervisor", by) || by < 2 || !f.HeldBy(by) {
 		return nil, errAgain
 	}
-	h, err := posix.Pin(by)
+	h, err := t.pin(by)
 	if err != nil || f.Operator(unix.F_RDLCK) != by {
-		h.Close()
 		return nil, errAgain
 	}
 	t.between = true
@@ -296,7 +303,6 @@ func over(p *prey, err error) (*prey, error) {
 	if gone, err := p.gone(); err != nil || !gone {
 		return p, err
 	}
-	p.root.Close()
 	return nil, errNotRunning
 }
 
@@ -321,7 +327,7 @@ func (k *killer) between(t *target, err error) (*prey, error) {
 	case by == 0:
 		return nil, err
 	}
-	h, gone := posix.Pin(by)
+	h, gone := t.pin(by)
 	if gone != nil {
 		return nil, errAgain
 	}
@@ -368,7 +374,7 @@ func (k *killer) nameless(t *target) (*prey, error) {
 		pgid, err := unix.Getpgid(pid)
 		return err == nil && pgid == pid
 	})
-	h, err := posix.Pin(holders[max(0, leader)])
+	h, err := t.pin(holders[max(0, leader)])
 	if err != nil {
 		return nil, errAgain
 	}
@@ -378,7 +384,7 @@ func (k *killer) nameless(t *target) (*prey, error) {
 // identify finds out whether pid still is the pidfile's daemon, and what
 // belongs to it.
 func (k *killer) identify(t *target, pid int) (*prey, error) {
-	h, err := posix.Pin(pid)
+	h, err := t.pin(pid)
 	if err == unix.ESRCH {
 		return k.leaderless(t, pid)
 	}
@@ -425,7 +431,7 @@ func (k *killer) leaderless(t *target, pid int) (*prey, error) {
 	if k.scope == theProcess {
 		return nil, errNotRunning
 	}
-	h, others, err := member(g, func(h *posix.Handle) bool {
+	h, others, err := t.member(g, func(h *posix.Handle) bool {
 		return k.force || f.Claims(pid, h.PID, h.Start)
 	})
 	switch {

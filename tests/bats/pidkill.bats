@@ -574,6 +574,19 @@ pidkill: app.pid: group $pid: still alive: *"
     [[ ! -e a.pid ]]
 }
 
+@test "descriptors last for many operands that survive, or are strangers'" {
+    own_group bash -c 'trap "" TERM; for n in {1..80}; do sleep 1000 & echo $! >"$1/$n.pid"; done; wait' - "$T"
+    eventually 10 test -s 80.pid
+    run_it bash -c 'ulimit -n 64; exec pidkill -q -r TERM/0.02 "$@"' - {1..80}.pid
+    [[ $status -eq 3 && $(grep -c 'still alive' <<<"$stderr") -eq 80 ]] || fail "$status $stderr"
+
+    for n in {1..80}; do echo "$pid" >"$n.pid"; done
+    touch -d '2 minutes ago' {1..80}.pid
+    [[ $(cut -d. -f1 /proc/uptime) -gt 150 ]] || skip "the machine has just started"
+    run_it bash -c 'ulimit -n 64; exec pidkill "$@"' - {1..80}.pid
+    [[ $status -eq 0 && $(grep -c 'started later' <<<"$stderr") -eq 80 ]] || fail "$status $stderr"
+}
+
 @test "an option after an operand is refused before anything is done" {
     start_sleeper
     run_it pidkill app.pid -9

@@ -175,7 +175,7 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
 
 @test "hidden processes: a leader that is hidden is not gone" {
     need_root
-    need unshare
+    need_namespaces
     cp "$BIN/pgtree" .
     daemonize -p app.pid "$BASH" -c 'setpriv --reuid="$1" --regid="$2" --clear-groups -- sleep 600 & wait' - \
         "$TEST_USER" "$(id -g "$TEST_USER")"

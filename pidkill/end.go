@@ -228,13 +228,13 @@ func (k *killer) remove(t *target) {
 	if f == nil {
 		return
 	}
-	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
-	t.locked = f.TryLock() == posix.ErrLocked
+	f.Operate(unix.F_RDLCK)       // after a supervisor, it is not ours yet
+	t.locked = f.TryLock() != nil // where it cannot be told, too
 	// A start gives up now. So does a supervisor whose command has just ended,
 	// and then it leaves the file to us.
 	for end := time.Now().Add(lastWait); t.locked && starting(f) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
-		t.locked = f.TryLock() == posix.ErrLocked
+		t.locked = f.TryLock() != nil
 	}
 	before := string(f.Content)
 	err := f.Read()

@@ -33,12 +33,13 @@ func (k *killer) explain(targets []*target) {
 			continue
 		}
 		pids, err := t.prey.living()
-		if allowed := t.prey.allowed; allowed != nil {
-			pids = slices.DeleteFunc(pids, func(pid int) bool { return !allowed(pid) })
-		}
-		if t.err = err; err == nil && len(pids) == 0 {
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return !t.prey.allowed(pid) })
+		switch {
+		case err != nil:
+			t.err = err
+		case len(pids) == 0:
 			t.err = errNotRunning
-		} else if err == nil {
+		default:
 			fmt.Fprintf(k.out, "%s: would send %s to %s: %s\n", t.name, signals, t.prey.name, describe(pids))
 		}
 	}
@@ -88,10 +89,10 @@ var errStillAlive = errors.New("still alive")
 func (k *killer) end(targets []*target) {
 	var left []*target
 	counted := sync.OnceValues(count)
+	k.progress = newProgress(k.quiet)
 	for _, t := range targets {
 		switch {
 		case t.err == nil && t.same == nil:
-			t.watch, t.began = t.prey.watch(), time.Now()
 			if t.err = k.lookAround(t, counted); t.err == nil {
 				left = append(left, t)
 			}
@@ -99,7 +100,6 @@ func (k *killer) end(targets []*target) {
 			k.remove(t)
 		}
 	}
-	k.progress = newProgress(k.quiet)
 	for i := 0; len(left) > 0; i++ {
 		step, ok := k.plan.step(i)
 		if !ok {
@@ -201,9 +201,9 @@ func (k *killer) await(targets []*target, deadline time.Time, next unix.Signal) 
 
 // gone is called when nothing is left of the prey.
 func (k *killer) gone(t *target) {
-	if t.prey.allowed != nil {
+	if t.prey.guard != nil {
 		if alive, err := t.prey.living(); err == nil && len(alive) > 0 {
-			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", &t.file.Control))
+			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", t.prey.guard))
 			return
 		}
 	}
@@ -211,44 +211,48 @@ func (k *killer) gone(t *target) {
 		t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
 		return
 	}
-	k.say(t, "%s is gone after %.1f s", t.prey.name, time.Since(t.began).Seconds())
+	k.say(t, "%s is gone after %.1f s", t.prey.name, time.Since(k.progress.began).Seconds())
 	if t.between {
 		return
 	}
-	k.remove(t)
+	locked := k.remove(t)
 	if !k.quiet {
-		k.reportEscaped(t)
+		k.reportEscaped(t, locked)
 	}
 }
 
 // remove unlinks the pidfile of a daemon that is gone, if it still is the one
-// that was read. Our record lock keeps every start off it meanwhile.
-func (k *killer) remove(t *target) {
+// that was read. Our record lock keeps every start off it meanwhile. Locked
+// says that somebody else still holds the flock.
+func (k *killer) remove(t *target) (locked bool) {
 	f := t.file
 	if f == nil {
-		return
+		return false
 	}
-	f.Operate(unix.F_RDLCK)       // after a supervisor, it is not ours yet
-	t.locked = f.TryLock() != nil // where it cannot be told, too
+	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
 	// A start gives up now. So does a supervisor whose command has just ended,
 	// and then it leaves the file to us.
-	for end := time.Now().Add(lastWait); t.locked && starting(f) && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-		t.locked = f.TryLock() != nil
+	begun := false
+	for end := time.Now().Add(lastWait); ; time.Sleep(time.Millisecond) {
+		locked = f.TryLock() != nil // where it cannot be told, too
+		begun = locked && kept(f)
+		if !begun || !time.Now().Before(end) {
+			break
+		}
 	}
 	before := string(f.Content)
 	err := f.Read()
 	switch {
 	case err != nil:
-	case t.locked && t.prey != nil && t.prey.alone && !k.force:
+	case locked && t.prey != nil && t.prey.alone && !k.force:
 		k.note(t, "not removed: its lock is held by others of its group")
-		return
-	case string(f.Content) != before || t.locked && starting(f):
+		return locked
+	case begun, string(f.Content) != before:
 		err = posix.ErrMoved
 	default:
 		err = f.Unlink()
-		f.Unlock() // another operand may be the same file
 	}
+	f.Unlock() // another operand may be the same file
 	switch err {
 	case nil:
 		k.say(t, "removed")
@@ -257,10 +261,11 @@ func (k *killer) remove(t *target) {
 	default: // which is no reason to say that the daemon runs
 		fmt.Fprintf(k.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
 	}
+	return locked
 }
 
-// starting tells whether a start has the lock, and not an escapee.
-func starting(f *posix.Pidfile) bool {
+// kept tells whether the flock is a start's, and not an escapee's.
+func kept(f *posix.Pidfile) bool {
 	_, keepers, _ := f.Holders()
 	return len(keepers) > 0
 }

@@ -107,10 +107,9 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 // after the daemon. That of its logger did not, for one: no escapee.
 func (t *target) after(h *posix.Handle) bool {
 	start := h.Start
-	if pgid, err := unix.Getpgid(h.PID); err == nil {
-		if leader, err := posix.ReadStat(pgid); err == nil {
-			start = leader.Start
-		}
+	pgid, _ := unix.Getpgid(h.PID)
+	if leader, err := posix.ReadStat(pgid); err == nil {
+		start = leader.Start
 	}
 	if leader := t.prey.group.Leader; leader != nil {
 		return start > leader.Start
@@ -119,26 +118,23 @@ func (t *target) after(h *posix.Handle) bool {
 }
 
 // reportEscaped says who got away and still lives, and what would reach them.
-func (k *killer) reportEscaped(t *target) {
-	reported := map[int]bool{}
-	for _, option := range []string{"-S", "-S or -T", "-T"} {
-		var pids []int
-		for _, e := range t.escaped {
-			if e.option == option && !e.Exited() && !reported[e.PID] {
-				pids = append(pids, e.PID)
-				reported[e.PID] = true
-			}
-		}
-		if len(pids) > 0 {
-			k.note(t, "left the group and still runs (%s would have reached it): %s", option, describe(pids))
+func (k *killer) reportEscaped(t *target, locked bool) {
+	by := map[string][]int{} // what option
+	for _, e := range t.escaped {
+		if !e.Exited() {
+			by[e.option] = append(by[e.option], e.PID)
 		}
 	}
-	if !t.locked || t.prey.alone {
+	for _, option := range slices.Sorted(maps.Keys(by)) {
+		k.note(t, "left the group and still runs (%s would have reached it): %s", option, describe(by[option]))
+	}
+	if !locked || t.prey.alone {
 		return
 	}
 	holders, _, _ := t.file.Holders()
 	for _, pid := range holders {
-		if pgid, err := unix.Getpgid(pid); err == nil && !reported[pid] && pid != unix.Getpid() {
+		reported := slices.ContainsFunc(t.escaped, func(e escapee) bool { return e.PID == pid })
+		if pgid, err := unix.Getpgid(pid); err == nil && !reported {
 			k.note(t, "left the group and still holds the lock (pidkill -g %d would reach it): %s", pgid, posix.Describe(pid))
 		}
 	}

@@ -3,7 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -12,38 +13,51 @@ import (
 
 // prey is a set of processes that are signalled and waited for as one.
 type prey struct {
-	name    string         // what it is; the same prey has the same name
-	root    *posix.Handle  // the daemon's process, or a member of its group
-	group   *posix.Group   // nil: not exactly a group
-	has     func(int) bool // membership; a set may grow
-	list    func() ([]int, error)
-	whole   func(int) int  // the group of a member that is all in the set, else 0; or nil
-	allowed func(int) bool // nil: all of them may be signalled
-	alone   bool           // it is one process
+	name  string         // what it is; the same prey has the same name
+	root  *posix.Handle  // the daemon's process, or a member of its group
+	group *posix.Group   // nil: not exactly a group
+	has   func(int) bool // membership; a set may grow
+	list  func() ([]int, error)
+	whole func(int) int  // the group of a member that is all in the set, else 0; or nil
+	guard *posix.Control // only processes of who has it may be signalled; nil: all
+	alone bool           // it is one process
 }
 
-// preyOf is the prey of the scope asked for, around a group, or around the
-// process h alone where g is nil.
+// preyOf is the prey of the scope asked for, around a group that h is in, or
+// around the process h alone where g is nil.
 func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
-	switch {
-	case h.Kernel:
+	if h.Kernel {
 		return nil, fmt.Errorf("refused: %d is a kernel thread", h.PID)
-	case k.scope == theSession:
-		sid, err := unix.Getsid(h.PID)
-		if err != nil && (g == nil || g.Empty()) {
-			return nil, errNotRunning
-		} else if err != nil {
-			return nil, errFleeting
+	}
+	p := alone("process", h)
+	if g != nil && k.scope != theProcess {
+		if g.ID == h.PID {
+			g.Leader = h
 		}
-		if sid == 0 {
+		p = &prey{name: fmt.Sprintf("group %d", g.ID), root: h, group: g, has: g.Has, list: g.Members}
+	}
+	switch k.scope {
+	case theTree:
+		t := &tree{group: g, tracked: map[int]uint64{h.PID: h.Start}}
+		p = &prey{name: p.name + " and its descendants", root: h, has: t.has, list: t.list, whole: t.whole}
+		_, err := t.list()
+		return p, err
+	case theSession:
+		sid, err := unix.Getsid(h.PID)
+		switch {
+		case err != nil && (g == nil || g.Empty()):
+			return nil, errNotRunning
+		case err != nil:
+			return nil, errFleeting
+		case sid == 0:
 			return nil, errors.New("refused: its session is of another PID namespace")
 		}
 		return &prey{
 			name: fmt.Sprintf("session %d", sid),
 			root: h,
 			has: func(pid int) bool {
-				id, err := unix.Getsid(pid)
-				return err == nil && id == sid
+				id, _ := unix.Getsid(pid) // -1 with an error
+				return id == sid
 			},
 			list: func() ([]int, error) { return posix.Matching(unix.Getsid, sid) },
 			whole: func(pid int) int {
@@ -51,31 +65,48 @@ func (k *killer) preyOf(g *posix.Group, h *posix.Handle) (*prey, error) {
 				return pgid
 			},
 		}, nil
-	case k.scope == theTree:
-		t := &tree{group: g, tracked: map[int]uint64{h.PID: h.Start}}
-		p := &prey{root: h, has: t.has, list: t.list, whole: t.whole}
-		p.name = fmt.Sprintf("process %d and its descendants", h.PID)
-		if g != nil {
-			p.name = fmt.Sprintf("group %d and its descendants", g.ID)
-		}
-		_, err := t.list()
-		return p, err
-	case k.scope == theProcess || g == nil:
-		return alone("process", h), nil
 	}
-	return &prey{name: fmt.Sprintf("group %d", g.ID), root: h, group: g, has: g.Has, list: g.Members}, nil
+	return p, nil
 }
 
 // alone is the prey that is one process.
 func alone(what string, h *posix.Handle) *prey {
 	return &prey{
-		name: fmt.Sprintf("%s %d", what, h.PID),
-		root: h,
-		has:  func(pid int) bool { return pid == h.PID && !h.Exited() },
-		list: func() ([]int, error) { return []int{h.PID}, nil },
-
+		name:  fmt.Sprintf("%s %d", what, h.PID),
+		root:  h,
+		has:   func(pid int) bool { return pid == h.PID && !h.Exited() },
+		list:  func() ([]int, error) { return []int{h.PID}, nil },
 		alone: true,
 	}
+}
+
+// restrict makes sure, for root, that whoever controls a pidfile can have only
+// processes of their own signalled through it.
+func (p *prey) restrict(f *posix.Pidfile) error {
+	switch {
+	case unix.Geteuid() != 0:
+		return nil
+	case f.Names() > 1:
+		return errors.New("refused: it has other names (hard links)")
+	case f.Control.Only(0, 0):
+		return nil
+	}
+	p.guard = &f.Control
+	pids, err := p.living()
+	if err != nil || len(pids) == 0 || slices.ContainsFunc(pids, p.allowed) {
+		return err
+	}
+	return fmt.Errorf("refused: %s, and it names %s", p.guard, posix.Describe(pids[0]))
+}
+
+// allowed tells whether a member may be signalled.
+func (p *prey) allowed(pid int) bool {
+	if p.guard == nil {
+		return true
+	}
+	var st unix.Stat_t // of the directory: the files in it may be root's
+	err := unix.Stat(posix.ProcRoot+"/"+strconv.Itoa(pid), &st)
+	return err == nil && p.guard.Only(int(st.Uid), int(st.Gid))
 }
 
 // forbidden refuses what nobody can mean: pidkill itself, a process that it
@@ -96,7 +127,7 @@ func (p *prey) forbidden() error {
 // signal sends sig to all of the prey. It succeeds when one of them got it;
 // EPERM: none may be signalled; ESRCH: there is none.
 func (p *prey) signal(sig unix.Signal) error {
-	if p.group != nil && p.allowed == nil {
+	if p.group != nil && p.guard == nil {
 		return p.group.Signal(sig)
 	}
 	best := error(unix.ESRCH)
@@ -134,9 +165,9 @@ func (p *prey) signalOne(pid int, sig unix.Signal, done map[int]bool) error {
 	switch {
 	case !p.has(pid) || h.Exited():
 		return unix.ESRCH
-	case p.allowed != nil && !p.allowed(pid):
+	case !p.allowed(pid):
 		return unix.EPERM
-	case p.allowed == nil && p.whole != nil:
+	case p.guard == nil && p.whole != nil:
 		if pgid := p.whole(pid); pgid > 1 && !done[-pgid] {
 			done[-pgid] = true
 			return unix.Kill(-pgid, sig)
@@ -149,28 +180,12 @@ func (p *prey) signalOne(pid int, sig unix.Signal, done map[int]bool) error {
 
 // watch waits for those that may be signalled.
 func (p *prey) watch() *posix.Watch {
-	w := &posix.Watch{Has: p.has, List: p.list}
-	if p.allowed != nil {
-		w.Has = func(pid int) bool { return p.has(pid) && p.allowed(pid) }
-	}
+	w := &posix.Watch{Has: func(pid int) bool { return p.has(pid) && p.allowed(pid) }, List: p.list}
 	if p.group != nil {
 		w.Group, w.Empty = p.group.ID, p.group.Empty
 	}
 	w.Begin(p.root.PID)
 	return w
-}
-
-// gone tells whether the root, perhaps a zombie, was the last that lived.
-func (p *prey) gone() (bool, error) {
-	w := p.watch()
-	defer w.Close()
-	for range 100 { // what ends elsewhere meanwhile can keep it from being sure
-		posix.Await(time.Now(), w)
-		if w.Gone || w.Err != nil || w.PID() != 0 {
-			break
-		}
-	}
-	return w.Gone, w.Err
 }
 
 // living lists those that have not ended.
@@ -227,35 +242,22 @@ func (t *tree) list() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := []int{}
 	tracked := map[int]uint64{}
-	if len(rows) < len(pids) { // of what /proc hides only the group is known
-		shown := map[int]bool{}
-		for _, p := range rows {
-			shown[p.PID] = true
-		}
-		for _, pid := range pids {
-			if !shown[pid] && t.whole(pid) != 0 {
-				in = append(in, pid)
-			}
-		}
-	}
-	for again := true; again; { // a child may stand before its parent
-		again = false
+	for before := -1; before < len(tracked); { // a child may stand before its parent
+		before = len(tracked)
 		for i := range rows {
 			p := &rows[i]
-			if _, known := tracked[p.PID]; known {
-				continue
-			}
 			start, known := t.tracked[p.PID]
 			_, child := tracked[p.PPID]
 			if known && start == p.Start || child || t.whole(p.PID) != 0 {
 				tracked[p.PID] = p.Start
-				in = append(in, p.PID)
-				again = true
 			}
 		}
 	}
 	t.tracked = tracked
-	return in, nil
+	hidden := len(rows) < len(pids) // by proc(5): of those only the group is known
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		_, known := tracked[pid]
+		return !known && !(hidden && t.whole(pid) != 0)
+	}), nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,10 +22,8 @@ type target struct {
 	seen, last sighting      // at this look at the pidfile, and at the one before
 	supervisor *posix.Handle // the session's leader, if it holds the lock too
 	between    bool          // the prey is a supervisor between two runs
-	watch      *posix.Watch  // while it is being ended
-	began      time.Time
+	watch      *posix.Watch  // follows the prey to its end
 	escaped    []escapee
-	locked     bool            // when the file was removed, somebody still held the flock
 	pinned     []*posix.Handle // all that pin returned
 }
 
@@ -82,13 +79,10 @@ func (k *killer) find() []*target {
 		if t.err == nil {
 			t.err = k.check(t)
 		}
-		if t.err != nil {
-			continue
-		}
-		if first := known[t.prey.name]; first != nil {
-			t.same = first
-		} else {
-			known[t.prey.name] = t
+		if t.err == nil {
+			if t.same = known[t.prey.name]; t.same == nil {
+				known[t.prey.name] = t
+			}
 		}
 	}
 	return targets
@@ -101,15 +95,32 @@ func (k *killer) check(t *target) error {
 			return err
 		}
 	}
-	if gone, err := t.prey.gone(); err != nil {
-		return err
-	} else if gone && (t.file == nil || !k.looks()) { // else it was there just now
-		return errNotRunning
+	if t.file == nil || !k.looks() { // else it was there just now
+		if err := t.follow(t.prey); err != nil {
+			return err
+		}
 	}
 	if k.status {
 		return nil
 	}
 	return t.prey.forbidden()
+}
+
+// follow watches a prey from now on. The error is errNotRunning if the root,
+// perhaps a zombie, was the last that lived.
+func (t *target) follow(p *prey) error {
+	if t.watch != nil {
+		t.watch.Close()
+	}
+	w := p.watch()
+	t.watch = w
+	for n := 0; n < 100 && w.PID() == 0 && !w.Gone && w.Err == nil; n++ {
+		posix.Await(time.Now(), w) // what ends elsewhere meanwhile can keep it from being sure
+	}
+	if w.Gone {
+		return errNotRunning
+	}
+	return w.Err
 }
 
 // group is what a process group ID stands for, as an operand with -g.
@@ -122,11 +133,10 @@ func (k *killer) group(t *target, operand string) (*prey, error) {
 		return nil, errors.New("not a process group ID")
 	}
 	g := &posix.Group{ID: pgid}
-	if h, err := t.pin(pgid); err == nil && g.Has(pgid) {
-		g.Leader = h
-		return k.preyOf(g, h)
+	h, err := t.pin(pgid)
+	if err != nil || !g.Has(pgid) {
+		h, _, err = t.member(g, func(*posix.Handle) bool { return true })
 	}
-	h, _, err := t.member(g, func(*posix.Handle) bool { return true })
 	if other, no := unix.Getpgid(pgid); err == errNotRunning && no == nil && other != pgid {
 		return nil, fmt.Errorf("%w (process %d is in group %d)", err, pgid, other)
 	}
@@ -153,14 +163,10 @@ func (t *target) member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix
 		}
 		var members []int
 		for _, pid := range slices.Backward(all) { // the newest first: it may not last
-			switch pgid, err := unix.Getpgid(pid); {
-			case err == unix.ESRCH:
-				members = append(members, pid) // it may have been one
-				continue
-			case pgid != g.ID:
+			if pgid, err := unix.Getpgid(pid); pgid != g.ID && err != unix.ESRCH {
 				continue
 			}
-			members = append(members, pid)
+			members = append(members, pid) // it may have been one, if it vanished
 			h, err := posix.Pin(pid)
 			if err != nil {
 				continue
@@ -174,8 +180,7 @@ func (t *target) member(g *posix.Group, sure func(*posix.Handle) bool) (h *posix
 			}
 			h.Close()
 		}
-		switch {
-		case others, len(members) > 0 && slices.Equal(members, last):
+		if others || len(members) > 0 && slices.Equal(members, last) {
 			return nil, others, errNotRunning
 		}
 		last = members
@@ -196,16 +201,14 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 		}
 		t.file = f
 		p, err := k.examine(t)
-		if err == errAgain && time.Since(began) > patience {
+		switch {
+		case err != errAgain:
+			return p, err
+		case time.Since(began) > patience:
 			return nil, fmt.Errorf("%w since %v", err, patience)
 		}
-		if err != errAgain && err != posix.ErrMoved {
-			return p, err
-		}
 		t.close()
-		if err == errAgain {
-			time.Sleep(pause)
-		}
+		time.Sleep(pause)
 	}
 }
 
@@ -238,7 +241,7 @@ func (k *killer) examine(t *target) (*prey, error) {
 			return nil, err
 		}
 		if !f.Current() {
-			return nil, posix.ErrMoved
+			return nil, errAgain
 		}
 	}
 	if err := f.Read(); err != nil {
@@ -246,22 +249,25 @@ func (k *killer) examine(t *target) (*prey, error) {
 	}
 	pid, err := f.PID()
 	switch {
+	case err != nil && f.Operator(unix.F_RDLCK) != 0:
+		return nil, errAgain // empty, or blank while a start makes sure of space
 	case err == posix.ErrEmpty, f.IsVoid() && f.Operator(unix.F_RDLCK) == 0:
 		return k.nameless(t)
-	case err != nil && f.Operator(unix.F_RDLCK) != 0:
-		return nil, errAgain // blank, while a start makes sure of space
 	case err != nil:
 		return nil, err
 	}
 	p, err := k.identify(t, pid)
 	if k.looks() {
-		if p, err = over(p, err); errors.Is(err, errNotRunning) {
+		if err == nil && p.root.Exited() { // of which others may be left, or nothing
+			err = t.follow(p)
+		}
+		if errors.Is(err, errNotRunning) {
 			return k.between(t, err)
 		}
 	}
 	if err == nil && k.stops() && k.scope != theProcess {
-		sid, err := unix.Getsid(p.root.PID)
-		if err == nil && sid > 1 && sid != p.root.PID && f.KeptBy(sid) {
+		sid, _ := unix.Getsid(p.root.PID)
+		if sid > 1 && sid != p.root.PID && f.KeptBy(sid) {
 			t.supervisor, _ = t.pin(sid)
 		}
 	}
@@ -295,17 +301,6 @@ func (k *killer) starting(t *target) (*prey, error) {
 	return alone("supervisor", h), nil
 }
 
-// over is errNotRunning instead of a prey of which only zombies are left.
-func over(p *prey, err error) (*prey, error) {
-	if err != nil || !p.root.Exited() {
-		return p, err
-	}
-	if gone, err := p.gone(); err != nil || !gone {
-		return p, err
-	}
-	return nil, errNotRunning
-}
-
 // between deals with a pidfile whose command has ended: a supervisor may be
 // about to start it again, or not even have noticed.
 func (k *killer) between(t *target, err error) (*prey, error) {
@@ -317,17 +312,14 @@ func (k *killer) between(t *target, err error) (*prey, error) {
 		f.Unlock()
 		return nil, err
 	}
-	by := 0
-	if _, keepers, _ := f.Holders(); len(keepers) > 0 {
-		by = keepers[0]
-	}
+	_, keepers, _ := f.Holders()
 	switch {
-	case !t.lasts("no command", by): // a start lets the command have the lock
+	case !t.lasts(fmt.Sprint("no command of ", keepers), 0): // a start lets the command have the lock
 		return nil, errAgain
-	case by == 0:
+	case len(keepers) == 0:
 		return nil, err
 	}
-	h, gone := t.pin(by)
+	h, gone := t.pin(keepers[0])
 	if gone != nil {
 		return nil, errAgain
 	}
@@ -338,9 +330,6 @@ func (k *killer) between(t *target, err error) (*prey, error) {
 // about to replace.
 func (k *killer) nameless(t *target) (*prey, error) {
 	f := t.file
-	if f.Operator(unix.F_RDLCK) != 0 {
-		return nil, errAgain
-	}
 	err := f.TryLock()
 	if err == nil {
 		f.Unlock() // another operand may be the same file
@@ -363,16 +352,14 @@ func (k *killer) nameless(t *target) (*prey, error) {
 		return nil, err
 	}
 	switch {
-	case len(keepers) > 0:
+	case len(keepers) > 0, len(holders) == 0 && !t.lasts("nobody", 0):
 		return nil, errAgain
-	case len(holders) == 0 && t.lasts("nobody", 0):
-		return nil, errors.New("empty, and locked by a process that cannot be seen")
 	case len(holders) == 0:
-		return nil, errAgain
+		return nil, errors.New("empty, and locked by a process that cannot be seen")
 	}
 	leader := slices.IndexFunc(holders, func(pid int) bool {
-		pgid, err := unix.Getpgid(pid)
-		return err == nil && pgid == pid
+		pgid, _ := unix.Getpgid(pid)
+		return pgid == pid
 	})
 	h, err := t.pin(holders[max(0, leader)])
 	if err != nil {
@@ -413,9 +400,7 @@ func (k *killer) around(t *target, h *posix.Handle) (*prey, error) {
 		return k.leaderless(t, h.PID)
 	}
 	g := &posix.Group{ID: pgid}
-	if pgid == h.PID {
-		g.Leader = h
-	} else if pgid == 0 || posix.Lives(pgid) && g.Has(pgid) {
+	if pgid != h.PID && (pgid == 0 || posix.Lives(pgid) && g.Has(pgid)) {
 		g = nil
 		if k.scope == theGroup && !k.status && !h.Kernel {
 			k.note(t, "process %d does not lead its group, %s does: only that process is meant", h.PID, posix.Describe(pgid))
@@ -443,27 +428,4 @@ func (k *killer) leaderless(t *target, pid int) (*prey, error) {
 		return nil, fmt.Errorf("process %d is gone, and nothing tells whether the group %d is its own (pidkill -g %d)", pid, pid, pid)
 	}
 	return nil, err
-}
-
-// restrict makes sure, for root, that whoever controls a pidfile can have only
-// processes of their own signalled through it.
-func (p *prey) restrict(f *posix.Pidfile) error {
-	switch {
-	case unix.Geteuid() != 0:
-		return nil
-	case f.Names() > 1:
-		return errors.New("refused: it has other names (hard links)")
-	case f.Control.Only(0, 0):
-		return nil
-	}
-	p.allowed = func(pid int) bool {
-		var st unix.Stat_t // of the directory: the files in it may be root's
-		err := unix.Stat(posix.ProcRoot+"/"+strconv.Itoa(pid), &st)
-		return err == nil && f.Control.Only(int(st.Uid), int(st.Gid))
-	}
-	pids, err := p.living()
-	if err != nil || len(pids) == 0 || slices.ContainsFunc(pids, p.allowed) {
-		return err
-	}
-	return fmt.Errorf("refused: %s, and it names %s", &f.Control, posix.Describe(pids[0]))
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -142,18 +141,15 @@ func atOnce() int {
 // conclude reports what became of each operand; the largest status counts.
 func (k *killer) conclude(targets []*target) (status int) {
 	for _, t := range targets {
-		var err error
 		switch {
 		case t.err == nil:
-		case !errors.Is(t.err, errNotRunning):
-			err = fmt.Errorf("%s: %w", t.name, t.err)
-		default:
-			if !k.quiet {
-				fmt.Fprintf(k.errs, "pidkill: %s: %v\n", t.name, t.err)
-			}
+		case errors.Is(t.err, errNotRunning):
+			k.note(t, "%v", t.err)
 			status = max(status, k.notRunning(t))
+		default:
+			err := fmt.Errorf("%s: %w", t.name, t.err)
+			status = max(status, posix.Report(k.errs, "pidkill", err, posix.StatusRefused))
 		}
-		status = max(status, posix.Report(k.errs, "pidkill", err, posix.StatusRefused))
 		t.close()
 	}
 	return status
@@ -186,47 +182,44 @@ func (k *killer) say(t *target, format string, args ...any) {
 }
 
 func parse(args []string) (*killer, error) {
-	k := &killer{scope: theGroup}
 	given, operands, guarded, err := posix.Getopt(options, args)
 	if err != nil {
 		return nil, err
 	}
-	k.operands = operands
-	timeout, retry, kill := time.Duration(-1), "", false
+	has := func(letter byte) bool {
+		return slices.ContainsFunc(given, func(o posix.Given) bool { return o.Letter == letter })
+	}
+	k := &killer{
+		operands: operands,
+		scope:    theGroup,
+		groups:   has('g'),
+		status:   has('0'),
+		mustRun:  has('m'),
+		dryRun:   has('n'),
+		force:    has('f'),
+		verbose:  has('v'),
+		quiet:    has('q'),
+		help:     has('h'),
+		version:  has('V'),
+	}
+	k.plan, _ = parseSchedule("TERM/10/KILL/5")
 	for _, o := range given {
 		switch o.Letter {
-		case '0':
-			k.status = true
 		case '1', 'S', 'T':
 			if k.scope != theGroup && k.scope != scope(o.Letter) {
 				return nil, errors.New("-1, -S and -T: choose one")
 			}
 			k.scope = scope(o.Letter)
 		case '9':
-			kill = true
-		case 'f':
-			k.force = true
-		case 'g':
-			k.groups = true
-		case 'h':
-			k.help = true
-		case 'm':
-			k.mustRun = true
-		case 'n':
-			k.dryRun = true
-		case 'q':
-			k.quiet = true
+			k.plan, _ = parseSchedule("KILL/5")
 		case 'r':
-			retry = o.Arg
-			k.plan, err = parseSchedule(retry)
+			k.plan, err = parseSchedule(o.Arg)
 		case 's':
 			k.signal, err = posix.ParseSignal(o.Arg)
 		case 't':
-			timeout, err = posix.ParseDuration(o.Arg)
-		case 'V':
-			k.version = true
-		case 'v':
-			k.verbose = true
+			if _, err = posix.ParseDuration(o.Arg); err == nil {
+				k.plan, _ = parseSchedule("TERM/" + o.Arg + "/KILL/5")
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("-%c: %w", o.Letter, err)
@@ -235,14 +228,8 @@ func parse(args []string) (*killer, error) {
 	if k.help || k.version {
 		return k, nil
 	}
-	switch {
-	case retry == "" && kill:
-		k.plan = schedule{steps: []posix.Step{{Signal: unix.SIGKILL, Wait: lastWait}}, loop: -1}
-	case retry == "":
-		k.plan = standardSchedule(timeout)
-	}
 	stray, isStray := posix.Stray(operands, guarded)
-	switch acts := timeout >= 0 || retry != "" || kill; {
+	switch plans := has('t') || has('r') || has('9'); {
 	case isStray:
 		return nil, fmt.Errorf("%s: options come before the operands", posix.Escape(stray))
 	case len(operands) == 0 && k.groups:
@@ -251,11 +238,11 @@ func parse(args []string) (*killer, error) {
 		return nil, errors.New("which pidfile?")
 	case slices.Contains(operands, ""):
 		return nil, errors.New("an operand is empty")
-	case retry != "" && kill, timeout >= 0 && kill, timeout >= 0 && retry != "":
+	case has('t') && has('r'), has('t') && has('9'), has('r') && has('9'):
 		return nil, errors.New("-t, -r and -9: choose one")
-	case k.signal != 0 && acts:
+	case k.signal != 0 && plans:
 		return nil, errors.New("-s sends one signal: -t, -r and -9 make no sense with it")
-	case k.status && (acts || k.signal != 0 || k.dryRun):
+	case k.status && (plans || k.signal != 0 || k.dryRun):
 		return nil, errors.New("-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it")
 	case k.groups && k.scope == theProcess:
 		return nil, errors.New("-g and -1: choose one")

@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"procgroup/internal/posix"
 )
@@ -17,16 +16,6 @@ import (
 type schedule struct {
 	steps []posix.Step
 	loop  int
-}
-
-func standardSchedule(timeout time.Duration) schedule {
-	if timeout < 0 {
-		timeout = 10 * time.Second
-	}
-	return schedule{steps: []posix.Step{
-		{Signal: unix.SIGTERM, Wait: timeout},
-		{Signal: unix.SIGKILL, Wait: lastWait},
-	}, loop: -1}
 }
 
 // lastWait is how long the end of a schedule waits that does not say so.
@@ -62,14 +51,9 @@ func parseSchedule(s string) (schedule, error) {
 	if waiting && plan.loop < 0 {
 		plan.steps[len(plan.steps)-1].Wait = lastWait
 	}
-	if plan.loop >= 0 {
-		total := time.Duration(0)
-		for _, step := range plan.steps[plan.loop:] {
-			total += min(step.Wait, time.Hour)
-		}
-		if total == 0 {
-			return plan, errors.New("forever: nothing to wait for follows")
-		}
+	waits := func(s posix.Step) bool { return s.Wait > 0 }
+	if plan.loop >= 0 && !slices.ContainsFunc(plan.steps[plan.loop:], waits) {
+		return plan, errors.New("forever: nothing to wait for follows")
 	}
 	return plan, nil
 }

@@ -44,9 +44,9 @@ func TestScheduleSteps(t *testing.T) {
 			t.Errorf("step %d: %v, %v", i, step, ok)
 		}
 	}
-	plan = standardSchedule(-1)
-	if _, ok := plan.step(2); ok || plan.String() != "TERM/10/KILL/5" {
-		t.Errorf("%s goes on", plan)
+	plan, err = parseSchedule("TERM/10/KILL/5")
+	if _, ok := plan.step(2); ok || err != nil {
+		t.Errorf("%s goes on, %v", plan, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,27 @@ func count() (*census, error) {
 	return c, err
 }
 
+// children tells the children of these processes and of their descendants, by
+// whichever side is cheaper to ask.
+func (c *census) children(members []int) (of func(pid int) []int, err error) {
+	if 2*len(members) <= len(c.pids) {
+		return func(pid int) []int {
+			list, _ := posix.Children(pid)
+			return list
+		}, nil
+	}
+	others := slices.DeleteFunc(slices.Clone(c.pids), func(pid int) bool {
+		_, is := slices.BinarySearch(members, pid)
+		return is
+	})
+	rows, _, err := posix.Table(others, 0, nil)
+	byParent := map[int][]int{}
+	for _, p := range rows {
+		byParent[p.PPID] = append(byParent[p.PPID], p.PID)
+	}
+	return func(pid int) []int { return byParent[pid] }, err
+}
+
 // lookAround finds the escapees while their links to the daemon are whole,
 // unless its leader is there and has no children. The members that it meets
 // meanwhile need not be looked for again.
@@ -53,43 +75,29 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 		return err
 	}
 	members := slices.Clip(all.groups[p.group.ID])
-	sid, err := unix.Getsid(p.root.PID)
+	t.watch.Begin(members...)
+	reach := map[int]string{} // by what option
+	sid, _ := unix.Getsid(p.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
-	private := err == nil && sid != own && (p.has(sid) || !posix.Lives(sid))
-	reach := map[int]string{} // by what option
-	for _, pid := range all.sessions[sid] {
-		if private && !p.has(pid) {
-			reach[pid] = "-S"
+	if sid > 0 && sid != own && (p.has(sid) || !posix.Lives(sid)) {
+		for _, pid := range all.sessions[sid] {
+			if !p.has(pid) {
+				reach[pid] = "-S"
+			}
 		}
 	}
-	t.watch.Begin(members...)
-	children := func(pid int) []int {
-		list, _ := posix.Children(pid)
-		return list
-	}
-	if 2*len(members) > len(all.pids) { // then it is cheaper to ask the others for their parents
-		others := slices.DeleteFunc(slices.Clone(all.pids), func(pid int) bool {
-			_, is := slices.BinarySearch(members, pid)
-			return is
-		})
-		rows, _, err := posix.Table(others, 0, nil)
-		if err != nil {
-			return err
-		}
-		of := map[int][]int{}
-		for _, q := range rows {
-			of[q.PPID] = append(of[q.PPID], q.PID)
-		}
-		children = func(pid int) []int { return of[pid] }
+	children, err := all.children(members)
+	if err != nil {
+		return err
 	}
 	for queue := members; len(queue) > 0; queue = queue[1:] {
 		for _, pid := range children(queue[0]) {
-			if p.has(pid) || reach[pid] != "" && reach[pid] != "-S" {
+			if p.has(pid) || strings.HasSuffix(reach[pid], "-T") {
 				continue
 			}
 			reach[pid] = "-T"
-			if id, err := unix.Getsid(pid); err == nil && id == sid {
+			if id, _ := unix.Getsid(pid); id == sid && sid > 0 {
 				reach[pid] = "-S or -T"
 			}
 			queue = append(queue, pid)

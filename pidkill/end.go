@@ -153,9 +153,7 @@ func (k *killer) send(targets []*target, sig unix.Signal) (left []*target) {
 		switch err := t.prey.signal(sig); err {
 		case nil:
 			k.say(t, "%s sent to %s", posix.SignalName(sig), t.prey.name)
-			switch sig {
-			case unix.SIGKILL, unix.SIGSTOP, unix.SIGTSTP:
-			default:
+			if sig != unix.SIGKILL && sig != unix.SIGSTOP && sig != unix.SIGTSTP {
 				t.prey.signal(unix.SIGCONT) // a stopped member acts on nothing else
 			}
 			left = append(left, t)

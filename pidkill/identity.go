@@ -25,13 +25,13 @@ func (k *killer) group(t *target, operand string) (*prey, error) {
 	if err != nil || !g.Has(pgid) {
 		h, _, err = t.member(g, func(*posix.Handle) bool { return true })
 	}
+	if err == nil {
+		return k.preyOf(g, h)
+	}
 	if other, no := unix.Getpgid(pgid); err == errNotRunning && no == nil && other != pgid {
 		return nil, fmt.Errorf("%w (process %d is in group %d)", err, pgid, other)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return k.preyOf(g, h)
+	return nil, err
 }
 
 // identify finds out whether pid still is the pidfile's daemon, and what

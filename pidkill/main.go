@@ -110,9 +110,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	k.out, k.errs = stdout, stderr
 	status := posix.StatusOK
-	for all := range slices.Chunk(k.operands, atOnce()) {
-		k.operands = all
-		targets := k.find()
+	for some := range slices.Chunk(k.operands, atOnce()) {
+		targets := k.find(some)
 		switch {
 		case k.status:
 			k.tell(targets)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,12 +66,11 @@ const (
 )
 
 // find makes out what each operand stands for. Nothing is signalled.
-func (k *killer) find() []*target {
-	targets := make([]*target, len(k.operands))
+func (k *killer) find(operands []string) (targets []*target) {
 	known := map[string]*target{}
-	for i, operand := range k.operands {
+	for _, operand := range operands {
 		t := &target{name: posix.Escape(operand)}
-		targets[i] = t
+		targets = append(targets, t)
 		if k.groups {
 			t.prey, t.err = k.group(t, operand)
 		} else {
@@ -150,14 +150,13 @@ func (k *killer) pidfile(t *target, path string) (*prey, error) {
 // A sighting is a state of a pidfile that passes, unless it lasts.
 type sighting struct {
 	what    string
-	by      int       // the process that operates on it
 	written time.Time // for a start under way writes
 	since   time.Time
 }
 
 // lasts tells whether every look for some time has found the same.
-func (t *target) lasts(what string, by int) bool {
-	t.seen = sighting{what, by, t.file.Written, t.last.since}
+func (t *target) lasts(what string) bool {
+	t.seen = sighting{what, t.file.Written, t.last.since}
 	if t.seen != t.last {
 		t.seen.since = time.Now()
 	}
@@ -170,12 +169,12 @@ func (k *killer) examine(t *target) (*prey, error) {
 	t.last, t.seen = t.seen, sighting{}
 	if k.stops() {
 		// Until it is given back, no start goes past this file.
-		if err := f.Operate(unix.F_RDLCK); err == unix.EAGAIN {
+		switch err := f.Operate(unix.F_RDLCK); {
+		case err == unix.EAGAIN:
 			return k.starting(t)
-		} else if err != nil {
+		case err != nil:
 			return nil, err
-		}
-		if !f.Current() {
+		case !f.Current():
 			return nil, errAgain
 		}
 	}
@@ -225,7 +224,7 @@ func (k *killer) starting(t *target) (*prey, error) {
 	_, err := f.PID()
 	by := f.Operator(unix.F_RDLCK)
 	// A start leaves the stale PID in the file for a moment only.
-	if err != nil || !t.lasts("a supervisor", by) || by < 2 || !f.HeldBy(by) {
+	if err != nil || !t.lasts("supervisor "+strconv.Itoa(by)) || by < 2 || !f.HeldBy(by) {
 		return nil, errAgain
 	}
 	h, err := t.pin(by)
@@ -249,7 +248,7 @@ func (k *killer) between(t *target, err error) (*prey, error) {
 	}
 	_, keepers, _ := f.Holders()
 	switch {
-	case !t.lasts(fmt.Sprint("no command of ", keepers), 0): // a start lets the command have the lock
+	case !t.lasts(fmt.Sprint("no command of ", keepers)): // a start lets the command have the lock
 		return nil, errAgain
 	case len(keepers) == 0:
 		return nil, err
@@ -268,7 +267,7 @@ func (k *killer) nameless(t *target) (*prey, error) {
 	err := f.TryLock()
 	if err == nil {
 		f.Unlock() // another operand may be the same file
-		settled := t.lasts("no lock", 0)
+		settled := t.lasts("no lock")
 		switch {
 		case f.IsVoid(), settled && k.force:
 			return nil, errNotRunning // and it is removed
@@ -287,7 +286,7 @@ func (k *killer) nameless(t *target) (*prey, error) {
 		return nil, err
 	}
 	switch {
-	case len(keepers) > 0, len(holders) == 0 && !t.lasts("nobody", 0):
+	case len(keepers) > 0, len(holders) == 0 && !t.lasts("nobody"):
 		return nil, errAgain
 	case len(holders) == 0:
 		return nil, errors.New("empty, and locked by a process that cannot be seen")

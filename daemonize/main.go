@@ -141,6 +141,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 // waits tells whether daemonize returns only when the command has run a while.
 func (c *config) waits() bool { return c.wait >= 0 || c.ready >= 0 }
 
+// name is what messages about the command begin with.
+func (c *config) name() string { return posix.Escape(c.command[0]) }
+
 // stays tells whether the command is watched at all after its start.
 func (c *config) stays() bool { return c.waits() || c.supervised }
 

@@ -75,7 +75,7 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		}
 	}
 	if c.verbose {
-		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", posix.Escape(c.command[0]), j.group.ID)
+		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", j.name(), j.group.ID)
 	}
 	if c.supervised {
 		started()
@@ -205,7 +205,7 @@ func (j *job) become() error {
 		}
 	}
 	if j.verbose {
-		fmt.Fprintf(j.messages, "daemonize: %s: running (pid %d)\n", posix.Escape(j.config.command[0]), unix.Getpid())
+		fmt.Fprintf(j.messages, "daemonize: %s: running (pid %d)\n", j.name(), unix.Getpid())
 	}
 	return j.try(j.command.Exec)
 }

@@ -181,7 +181,7 @@ func (s *supervisor) gone() bool {
 // so, the record lock is held until it runs; if not, its group is empty.
 func (s *supervisor) judge() bool {
 	ran := time.Since(s.began)
-	text := fmt.Sprintf("%s: pid %d ended: %s after %.1f s", posix.Escape(s.config.command[0]), s.group.ID, manner(s.how), ran.Seconds())
+	text := fmt.Sprintf("%s: pid %d ended: %s after %.1f s", s.name(), s.group.ID, manner(s.how), ran.Seconds())
 	switch {
 	case s.how.Exited() && s.how.ExitStatus() == 0:
 		if !s.quiet {

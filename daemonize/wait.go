@@ -41,7 +41,6 @@ func (j *job) await() error {
 		}()
 	}
 	timer := time.After(limit)
-	name := posix.Escape(j.config.command[0])
 	for {
 		select {
 		case <-children:
@@ -62,7 +61,7 @@ func (j *job) await() error {
 			}
 			ready, status := said(text)
 			if status != "" && j.verbose {
-				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", name, posix.Escape(status))
+				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(status))
 			}
 			if ready {
 				return nil
@@ -75,9 +74,9 @@ func (j *job) await() error {
 				return nil
 			}
 			if !j.group.End(ending...) {
-				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", name, limit, j.group.ID)
+				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", j.name(), limit, j.group.ID)
 			}
-			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", name, limit)
+			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", j.name(), limit)
 		}
 	}
 }
@@ -85,13 +84,13 @@ func (j *job) await() error {
 // tooEarly is the Failure of a command that has ended. It ends what is left of
 // the group, before the leader's number is given back.
 func (j *job) tooEarly() error {
-	after, name := time.Since(j.began), posix.Escape(j.config.command[0])
+	after := time.Since(j.began)
 	j.group.End(ending...)
 	how, err := posix.Reap(j.group.ID)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return about(j.config.command[0], err)
 	}
-	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", name, j.group.ID, manner(how), after.Seconds())
+	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", j.name(), j.group.ID, manner(how), after.Seconds())
 }
 
 // manner says how a process ended.

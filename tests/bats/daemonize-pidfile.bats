@@ -325,6 +325,15 @@ time.sleep(1000)'
     kill "$(<escaped)"
 }
 
+@test "a new file that cannot be locked is removed again" {
+    need strace
+    for option in -p -l; do
+        run --separate-stderr strace -f -qq -o trace -e trace=flock -e inject=flock:error=ENOLCK:when=1 \
+            daemonize "$option" new sleep 1000
+        [[ $status -eq 125 && $stderr == "daemonize: new: no locks available" && ! -e new ]]
+    done
+}
+
 @test "the inode is checked again after the lock: two starts and a removal leave one daemon" {
     need strace
     # Between the lock and the check the file goes away.

@@ -230,7 +230,10 @@ func (t *tree) has(pid int) bool {
 		return false
 	}
 	stat, err := posix.ReadStat(pid)
-	return err == nil && stat.Start == start
+	if err != nil {
+		return !errors.Is(err, unix.ESRCH) // it cannot be told to be gone
+	}
+	return stat.Start == start
 }
 
 func (t *tree) list() ([]int, error) {

@@ -95,8 +95,9 @@ bench: build
 scale: build
 	$(GO) run ./tests/scale $(TESTBIN)
 
-## proof: samples of recycle, soak and scale, for .ci/run
+## proof: samples of faults, recycle, soak and scale, for .ci/run
 proof: build
+	$(GO) run ./tests/faults $(TESTBIN) -sample 80
 	$(GO) run ./tests/recycle $(TESTBIN)
 	$(GO) run ./tests/soak $(TESTBIN) -seconds 15
 	$(GO) run ./tests/scale $(TESTBIN) -quick

@@ -27,8 +27,8 @@ type scenario struct {
 	user    bool // it runs as nobody
 	before  string
 	looks   bool // pidkill signals nobody
-	leaves  int  // so many processes
-	file    bool // and the pidfile
+	leaves  int  // so many processes are left by a pidkill that succeeds
+	file    bool // and the pidfile is
 	starts  int  // a supervisor stays, and starts the command so often at first
 	becomes bool // daemonize is the command in the end
 	logger  bool // there is one

@@ -209,7 +209,7 @@ func (k *killer) examine(t *target) (*prey, error) {
 }
 
 // stops tells whether daemons are ended, and not only looked at or signalled.
-func (k *killer) stops() bool { return !k.status && !k.dryRun && k.signal == 0 }
+func (k *killer) stops() bool { return !k.looks() && k.signal == 0 }
 
 // looks tells whether nothing is signalled at all.
 func (k *killer) looks() bool { return k.status || k.dryRun }

@@ -703,9 +703,7 @@ usage: *"
     pidkill b.pid 3>&- &
     it=$!
     # It keeps looking, and does not take the one that starts for the daemon.
-    looks() { [[ $(field "$it" voluntary_ctxt_switches) -ge 8 ]]; }
-    eventually 10 looks
-    eventually 10 test "$(($(clock) % 100))" -ge 0
+    sleep 0.5
     alive "$it"
     alive "$(<starter.pid)"
     kill -HUP "$(<starter.pid)"
@@ -1302,7 +1300,7 @@ time.sleep(1000)'
 
 @test "it uses no processor time while it waits" {
     start "${prey[@]}" count "$T/log"
-    pidkill -t 1 app.pid 3>&- &
+    pidkill -t 3 app.pid 3>&- &
     it=$!
     eventually 10 grep -q TERM log
     # Fields 14 and 15: its ticks of 10 ms. A second of polling takes many.

@@ -181,6 +181,18 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
     refused 125 "app.pid: not a pidfile"
 }
 
+@test "what is no pidfile is refused also where somebody has locked it" {
+    need flock
+    echo text >app.pid
+    flock app.pid sleep 1000 3>&- &
+    track "$!"
+    locked() { not flock -n app.pid true; }
+    eventually 10 locked
+    run --separate-stderr daemonize -p app.pid sleep 1000
+    [[ $status -eq 125 && $stderr == "daemonize: app.pid: not a pidfile"* && $(<app.pid) == text ]]
+    end_all
+}
+
 @test "links, FIFO, directory, socket and device are refused, without waiting" {
     echo secret >target
     chmod 600 target

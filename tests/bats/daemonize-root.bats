@@ -37,6 +37,28 @@ refused() { # TEXT ARGUMENT...
     wait
 }
 
+@test "-f -u: where the command cannot be executed, root comes back and removes the pidfile" {
+    printf '#!%s/none\n' "$T" >script
+    chmod 755 script
+    run --separate-stderr daemonize -f -u nobody -p app.pid ./script
+    [[ $status -eq 126 || $status -eq 127 ]]
+    [[ $stderr == "daemonize: "*script* && $stderr != *$'\n'* ]]
+    [[ ! -e app.pid ]]
+}
+
+@test "a lock of somebody who cannot be seen counts, and is said to be that" {
+    need flock
+    : >lock
+    chown "$TEST_USER" lock
+    flock lock sleep 1000 3>&- &
+    track "$!"
+    locked() { not flock -n lock true; }
+    eventually 10 locked
+    run --separate-stderr as_user "$BIN/daemonize" -l lock sleep 1000
+    [[ $status -eq 1 && $stderr == "daemonize: lock: already running (the lock is held by a process that cannot be seen)" ]]
+    end_all
+}
+
 squeeze() { tr -s ' \t' ' ' | sed 's/ $//'; }
 
 @test "-u: the command cannot get root back" {

@@ -285,6 +285,20 @@ END
     fails 125 "log: permission denied" -o log -p app.pid sleep 1000
 }
 
+@test "/dev/stdout is the caller's; a loop of links and / are no files" {
+    daemonize -o /dev/stdout -p app.pid sh -c 'echo hello; exec sleep 1000' >out
+    pid=$(<app.pid)
+    eventually 10 grep -qx hello out
+    end
+    rm app.pid
+    ln -s b a
+    ln -s a b
+    for file in / a/log; do
+        fails 125 "$file" -o "$file" sleep 1000
+        fails 125 "$file" -p "$file" sleep 1000
+    done
+}
+
 @test "a FIFO with a reader is written to, blocking" {
     mkfifo fifo
     cat fifo >copy &

@@ -535,6 +535,14 @@ foreground_shown() {
     [[ $output == *"session "*", terminal pts/"*"sleep("* && $output == *"group "*", foreground"* ]]
 }
 
+foreground_in_json() {
+    run -0 on_terminal 'set -m; tty; sleep 600 & pgtree -J $$ | cat; kill $!'
+    local pattern='"tty":"(pts/[0-9]+)","foreground":([0-9]+),'
+    [[ $output =~ $pattern && $output == *"/dev/${BASH_REMATCH[1]}"* &&
+        $output == *'"pgid":'"${BASH_REMATCH[2]},"* ]]
+}
+
 @test "the foreground of a terminal is told" {
     eventually 20 foreground_shown || fail "$output"
+    eventually 20 foreground_in_json || fail "$output"
 }

@@ -196,6 +196,16 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     end_all
 }
 
+@test "none leaks on a kernel without close_range(2)" {
+    need strace
+    hostile open=100 -- strace -f -b execve -o trace -e trace=close_range -e inject=close_range:error=ENOSYS \
+        daemonize -p app.pid sleep 1000
+    daemon
+    proper
+    grep -q ENOSYS trace
+    end_all
+}
+
 @test "the lock's descriptor finds a place where 50 to 63 are taken, but not over a kept one" {
     hostile at=50-63 -- daemonize -p app.pid sleep 1000
     daemon

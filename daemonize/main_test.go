@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"procgroup/internal/posix"
 )
@@ -102,6 +103,27 @@ func TestParse(t *testing.T) {
 	if err != nil || c.lockfile != "" {
 		t.Errorf("-l and -p one file: %q, %v", c.lockfile, err)
 	}
+}
+
+// FuzzUsage has what is wrong in a command line said in one line that a
+// terminal may see, and nothing accepted that contradicts itself.
+func FuzzUsage(f *testing.F) {
+	for _, s := range []string{"-E\x00\x1b", "-w\x001\n", "-k-1\x00x", "-srR2\x00x", "-fs\x00x", "-o|\x00x", "-m\x000x7\x00x", "--\x00-x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := parse(strings.Split(line, "\x00"))
+		switch {
+		case err != nil:
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) || err.Error() == "" {
+				t.Errorf("%q: %q", line, err)
+			}
+		case c.help || c.version:
+		case len(c.command) == 0, c.foreground && c.stays(), c.respawn && !c.supervised, c.limit < 0, c.limit > 0 && !c.respawn,
+			c.umask < 0, c.umask > 0o777, c.wait >= 0 && c.ready >= 0, slices.ContainsFunc(c.keep, func(fd int) bool { return fd < 0 }):
+			t.Errorf("%q: %+v", line, c)
+		}
+	})
 }
 
 // Every option in the table is in the help, with both names, and the reverse.

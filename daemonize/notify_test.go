@@ -38,7 +38,9 @@ func FuzzSaid(f *testing.F) {
 	f.Add("READY=1\nSTATUS=x")
 	f.Fuzz(func(t *testing.T, text string) {
 		ready, status := said(text)
-		if ready && !strings.Contains(text, "READY=1") || strings.Contains(status, "\n") {
+		framed := "\n" + text + "\n"
+		if ready != strings.Contains(framed, "\nREADY=1\n") || !strings.Contains(framed, status+"\n") ||
+			status != "" && !strings.Contains(framed, "\nSTATUS="+status+"\n") {
 			t.Errorf("%q: %v, %q", text, ready, status)
 		}
 	})

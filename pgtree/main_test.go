@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -355,6 +356,28 @@ func TestCells(t *testing.T) {
 	}
 }
 
+// FuzzUsage has what is wrong in a command line said in one line that a
+// terminal may see.
+func FuzzUsage(f *testing.F) {
+	for _, s := range []string{"-o\x00pid,\x1b", "-C\x00a\nb", "--user=\x00", "-J\x00-s", "4194305", "--\x00-1", "1\x00-x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := parse(strings.Split(line, "\x00"))
+		if err != nil {
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) || err.Error() == "" {
+				t.Errorf("%q: %q", line, err)
+			}
+			return
+		}
+		for _, target := range c.targets {
+			if target.number < 0 || target.number > posix.MaxPID {
+				t.Errorf("%q: target %+v", line, target)
+			}
+		}
+	})
+}
+
 func FuzzCommandLine(f *testing.F) {
 	f.Add("a\x00b\x00\x00", "name", "Z")
 	f.Add("", "a\nb", "S")
@@ -365,8 +388,8 @@ func FuzzCommandLine(f *testing.F) {
 		}
 		d := &document{names: &names{utf8: true}}
 		var back string
-		if err := json.Unmarshal([]byte(d.quote(args)), &back); err != nil {
-			t.Errorf("%q: %v", args, err)
+		if err := json.Unmarshal([]byte(d.quote(args)), &back); err != nil || utf8.ValidString(args) && back != args {
+			t.Errorf("%q: %q, %v", args, back, err)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -105,6 +106,26 @@ func victim(t *testing.T, script string) int {
 		<-reaped
 	})
 	return cmd.Process.Pid
+}
+
+// FuzzUsage has what is wrong in a command line said in one line that a
+// terminal may see, and nothing accepted that contradicts itself.
+func FuzzUsage(f *testing.F) {
+	for _, s := range []string{"-r\x00TERM/\x1b\x00a", "-s\x00a\nb", "-t1\x00-9\x00a", "-0n\x00a", "a\x00-\x1b", "--\x00-9", "-g\x001"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		k, err := parse(strings.Split(line, "\x00"))
+		switch {
+		case err != nil:
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) || err.Error() == "" {
+				t.Errorf("%q: %q", line, err)
+			}
+		case k.help || k.version:
+		case len(k.operands) == 0, k.status && (k.dryRun || k.signal != 0), k.verbose && k.quiet, len(k.plan.steps) == 0:
+			t.Errorf("%q: %+v", line, k)
+		}
+	})
 }
 
 func TestGroupIDs(t *testing.T) {

@@ -100,7 +100,19 @@ func FuzzPasswd(f *testing.F) {
 				t.Errorf("%q found %+v", word, u)
 			}
 		}
-		findGroup(path, word)
-		findMember(path, word, 0)
+		if gid, err := findGroup(path, word); err == nil {
+			if id, ok := parseID(word); !(ok && id == gid) && !strings.Contains("\n"+content, "\n"+word+":") {
+				t.Errorf("%q found group %d in %q", word, gid, content)
+			}
+		}
+		gids, err := findMember(path, word, 7)
+		if err == nil && (len(gids) == 0 || gids[0] != 7) {
+			t.Errorf("%q in %q: groups %v", word, content, gids)
+		}
+		for i, gid := range gids {
+			if gid < 0 || gid >= 1<<32-1 || slices.Contains(gids[:i], gid) {
+				t.Errorf("%q in %q: groups %v", word, content, gids)
+			}
+		}
 	})
 }

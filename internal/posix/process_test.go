@@ -221,8 +221,18 @@ func FuzzStat(f *testing.F) {
 	f.Add([]byte("1 () S"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var p Process
-		if parseStat(line, &p) == nil && !bytes.Contains(line, []byte("("+p.Comm+") ")) {
+		if parseStat(line, &p) != nil {
+			return
+		}
+		if !bytes.Contains(line, []byte("("+p.Comm+") ")) {
 			t.Errorf("%q: name %q", line, p.Comm)
+		}
+		// Whatever the name, the numbers are those that stand behind it.
+		var q Process
+		made := statLine(p.PID, p.Comm, string([]byte{p.State}), p.PPID, p.PGID, p.SID)
+		if err := parseStat([]byte(made), &q); err != nil || q.PID != p.PID || q.Comm != p.Comm || q.State != p.State ||
+			q.PPID != p.PPID || q.PGID != p.PGID || q.SID != p.SID {
+			t.Errorf("%q: %+v, %v, want %+v", made, q, err, p)
 		}
 	})
 }

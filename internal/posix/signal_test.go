@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +43,15 @@ func FuzzSignal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		sig, err := ParseSignal(s)
-		if err == nil && (sig < 1 || sig > rtmax) {
+		switch {
+		case err != nil && strings.ContainsAny(err.Error(), "\n\x1b\x00"):
+			t.Errorf("unescaped: %q", err)
+		case err == nil && (sig < 1 || sig > rtmax):
 			t.Errorf("%q is signal %d", s, sig)
+		case err == nil:
+			if again, err := ParseSignal(strings.ToLower(SignalName(sig))); err != nil || again != sig {
+				t.Errorf("%q is %s, and that is %d, %v", s, SignalName(sig), again, err)
+			}
 		}
 	})
 }

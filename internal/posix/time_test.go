@@ -2,6 +2,9 @@ package posix
 
 import (
 	"math"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -23,13 +26,25 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+var durations = regexp.MustCompile(`^([0-9]+\.?[0-9]*|\.[0-9]+)[smhd]?$`)
+
 func FuzzDuration(f *testing.F) {
 	for _, s := range []string{"10", "0.5", "2m", "1d", ".", "9999999999999999999999h"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if d, err := ParseDuration(s); err == nil && d < 0 {
+		d, err := ParseDuration(s)
+		switch {
+		case (err == nil) != durations.MatchString(s):
+			t.Errorf("%q: %v", s, err)
+		case err != nil && strings.ContainsAny(err.Error(), "\n\x1b\x00"):
+			t.Errorf("unescaped: %q", err)
+		case d < 0:
 			t.Errorf("%q is %v", s, d)
+		case err == nil && d < time.Hour: // no digit is lost
+			if again, err := ParseDuration(strconv.FormatFloat(d.Seconds(), 'f', 9, 64)); err != nil || (again-d).Abs() > 1 {
+				t.Errorf("%q is %v, and that is %v, %v", s, d, again, err)
+			}
 		}
 	})
 }

@@ -272,8 +272,7 @@ func kill(pid int, tag string) {
 
 // marked tells whether a process has this in its environment.
 func marked(pid int, mark string) bool {
-	environ, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	return slices.Contains(strings.Split(string(environ), "\x00"), mark)
+	return slices.Contains(environ(pid), mark)
 }
 
 // commands are the live processes with a tag.
@@ -324,9 +323,10 @@ func (w *worker) quiet(s *slot) {
 			if !starter(p) {
 				continue
 			}
-			// One without arguments is in the middle of execve(2), for
-			// whatever slot.
-			busy = busy || p.Args == "" || w.of(p.PID, s) && !settled(p)
+			// One that shows no environment is in the middle of execve(2),
+			// for whatever slot.
+			env := environ(p.PID)
+			busy = busy || len(env) == 0 || s.owns(env) && !settled(p)
 		}
 		if !busy {
 			return
@@ -335,13 +335,16 @@ func (w *worker) quiet(s *slot) {
 	w.broken("a start that does not end")
 }
 
-// of tells whether a process of daemonize works for the slot's generation.
-func (w *worker) of(pid int, s *slot) bool {
-	environ, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+// owns tells whether a process of daemonize works for the slot's generation.
+func (s *slot) owns(env []string) bool {
 	prefix := fmt.Sprintf("OP=%d.%d.", s.number, s.generation)
-	return slices.ContainsFunc(strings.Split(string(environ), "\x00"), func(e string) bool {
-		return strings.HasPrefix(e, prefix)
-	})
+	return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, prefix) })
+}
+
+// environ is a process's environment.
+func environ(pid int) []string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return strings.FieldsFunc(string(text), func(r rune) bool { return r == 0 })
 }
 
 // stopAlone is a stop that nobody else interferes with: then nothing is left.
@@ -363,7 +366,7 @@ func (w *worker) stopAlone(s *slot) {
 		w.broken("stop %v, alone: %s\nand there is the pidfile", way, output)
 	}
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if !starter(p) || !w.of(p.PID, s) {
+		if !starter(p) || !s.owns(environ(p.PID)) {
 			continue
 		}
 		// One that lost against the daemon may have said so and not ended.

@@ -33,7 +33,7 @@ func cutShort(status int, output string) bool {
 // supervisors, and those who are about to be.
 func (w *worker) copies(s *slot) (rows []posix.Process) {
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if starter(p) && p.PID == p.SID && supervised(p) && w.of(p.PID, s) {
+		if starter(p) && p.PID == p.SID && supervised(p) && s.owns(environ(p.PID)) {
 			rows = append(rows, p)
 		}
 	}

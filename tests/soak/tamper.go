@@ -33,8 +33,7 @@ func (m *model) endOld(s *slot) {
 	for again := true; again; {
 		again = false
 		for _, p := range box.Alive(m.victimPIDs()...) {
-			environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
-			for _, e := range strings.Split(string(environ), "\x00") {
+			for _, e := range environ(p.PID) {
 				var number, generation int
 				if n, _ := fmt.Sscanf(e, "OP=%d.%d.", &number, &generation); n == 2 &&
 					number == s.number && generation < s.generation {

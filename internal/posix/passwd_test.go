@@ -92,6 +92,7 @@ func TestUserName(t *testing.T) {
 
 func FuzzPasswd(f *testing.F) {
 	f.Add("root:x:0:0:root:/root:/bin/bash\n", "root")
+	f.Add("a:x:5:u,v\nb:x:5:u\nu:x:6:w\n", "u")
 	f.Add("a:::::::\n\n:0:0", "0")
 	f.Fuzz(func(t *testing.T, content, word string) {
 		path := file(t, content)

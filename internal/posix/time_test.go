@@ -29,7 +29,7 @@ func TestParseDuration(t *testing.T) {
 var durations = regexp.MustCompile(`^([0-9]+\.?[0-9]*|\.[0-9]+)[smhd]?$`)
 
 func FuzzDuration(f *testing.F) {
-	for _, s := range []string{"10", "0.5", "2m", "1d", ".", "9999999999999999999999h"} {
+	for _, s := range []string{"10", "0.5", "2m", "1d", ".", "9999999999999999999999h", "1e3", "-1", "0x1p2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

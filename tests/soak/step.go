@@ -320,13 +320,10 @@ func (w *worker) quiet(s *slot) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		busy := false
 		for _, p := range box.Alive(w.victimPIDs()...) {
-			if !starter(p) {
-				continue
-			}
-			// One that shows no environment is in the middle of execve(2),
-			// for whatever slot.
+			// One that shows no environment is in the middle of execve(2), for
+			// whatever slot, and may have its new name already.
 			env := environ(p.PID)
-			busy = busy || len(env) == 0 || s.owns(env) && !settled(p)
+			busy = busy || len(env) == 0 || starter(p) && s.owns(env) && !settled(p)
 		}
 		if !busy {
 			return

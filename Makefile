@@ -17,8 +17,8 @@ BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
 SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals \
-	packaging/build packaging/test packaging/release-check examples/app.init examples/app.openrc \
-	examples/log-syslog examples/log-multilog
+	tests/bench/all $(wildcard tests/bench/*.sh) packaging/build packaging/test packaging/release-check \
+	examples/app.init examples/app.openrc examples/log-syslog examples/log-multilog
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
 # which fails in a checkout that belongs to somebody else.
@@ -89,7 +89,7 @@ rivals: build
 bench: build
 	@tests/need cc:gcc /usr/include/stdio.h:libc6-dev strace daemon pstree:psmisc \
 		ps:procps start-stop-daemon:dpkg unshare:util-linux /usr/bin/python3:python3
-	for b in daemonize pidkill pgtree supervise; do tests/bench/$$b.sh || exit; done
+	@tests/bench/all
 
 ## scale: a thousand daemons, a group of ten thousand, thirty thousand processes
 scale: build

@@ -39,6 +39,7 @@ need_shell() {
 		autoload -Uz compinit
 		compinit -u -D
 		LISTMAX=0
+		unsetopt list_ambiguous # all numbers may begin with the same digit
 		END
     esac
 }

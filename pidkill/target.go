@@ -280,12 +280,11 @@ func (k *killer) nameless(t *target) (*prey, error) {
 		return nil, err
 	}
 	// Daemonize was killed before it could write: who holds the lock is it.
-	// But not one that keeps it to itself: there a start has just begun.
+	// But not one that is no daemon: there a start has just begun.
 	holders, keepers, err := f.Holders()
-	if err != nil {
-		return nil, err
-	}
 	switch {
+	case err != nil:
+		return nil, err
 	case len(keepers) > 0, len(holders) == 0 && !t.lasts("nobody"):
 		return nil, errAgain
 	case len(holders) == 0:
@@ -295,7 +294,11 @@ func (k *killer) nameless(t *target) (*prey, error) {
 		pgid, _ := unix.Getpgid(pid)
 		return pgid == pid
 	})
-	h, err := t.pin(holders[max(0, leader)])
+	daemon := holders[max(0, leader)]
+	if !t.lasts(fmt.Sprint("held by ", daemon)) { // another pidkill tries the lock, and lets go
+		return nil, errAgain
+	}
+	h, err := t.pin(daemon)
 	if err != nil {
 		return nil, errAgain
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,15 +83,17 @@ func (f *Pidfile) HeldBy(pid int) bool {
 	return held
 }
 
-// KeptBy tells whether the process holds the lock and passes it on to nobody,
-// as a start and a supervisor do, and no daemon of theirs.
+// KeptBy tells whether the process holds the lock and is a start, a supervisor
+// or a pidkill, and no daemon.
 func (f *Pidfile) KeptBy(pid int) bool {
 	_, kept := f.hold(pid)
 	return kept
 }
 
 // hold tells what proc_pid_fdinfo(5) says of the process's descriptors of the
-// file. One read tells all: a start may let go of them at any moment.
+// file. A start and a supervisor have it open for writing too, and pass on
+// neither: any daemon may set FD_CLOEXEC, but whoever may only read the file
+// cannot pose as one. A pidkill has both locks on one descriptor.
 func (f *Pidfile) hold(pid int) (held, kept bool) {
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
 	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -99,27 +102,36 @@ func (f *Pidfile) hold(pid int) (held, kept bool) {
 	}
 	defer unix.Close(dir)
 	fds, _ := numbers(dir, make([]byte, 4096))
-	for _, n := range fds {
-		fd := strconv.Itoa(n)
+	fds = append(fds, 0) // which is no number of a process
+	fds = slices.DeleteFunc(fds, func(fd int) bool {
 		var st unix.Stat_t
-		if unix.Fstatat(dir, fd, &st, 0) != nil || !f.is(&st) {
-			continue
-		}
+		return unix.Fstatat(dir, strconv.Itoa(fd), &st, 0) != nil || !f.is(&st)
+	})
+	read := func(fd int) (info []byte, flags uint64) {
+		info, _ = os.ReadFile(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
+		_, octal, _ := bytes.Cut(info, []byte("flags:\t"))
+		octal, _, _ = bytes.Cut(octal, []byte("\n"))
+		flags, _ = strconv.ParseUint(string(octal), 8, 64)
+		return info, flags
+	}
+	// The lock last: a start that lets go of the file closes that one first.
+	writes := slices.ContainsFunc(fds, func(fd int) bool {
+		_, flags := read(fd)
+		return flags&unix.O_ACCMODE != unix.O_RDONLY
+	})
+	for _, fd := range fds {
 		// Others may have it open to read it: the lock is the description's.
-		info, err := os.ReadFile(of + "/fdinfo/" + fd)
-		if err != nil || !bytes.Contains(info, []byte("FLOCK")) {
+		info, flags := read(fd)
+		if !bytes.Contains(info, []byte("FLOCK")) {
 			continue
 		}
-		_, flags, _ := bytes.Cut(info, []byte("flags:\t"))
-		flags, _, _ = bytes.Cut(flags, []byte("\n"))
-		octal, _ := strconv.ParseUint(string(flags), 8, 64)
-		return true, octal&unix.O_CLOEXEC != 0
+		return true, flags&unix.O_CLOEXEC != 0 && (writes || bytes.Contains(info, []byte("POSIX")))
 	}
 	return false, false
 }
 
 // Holders are the processes that hold the lock, as far as the caller may see,
-// and keepers those among them that pass it on to nobody.
+// and keepers those among them that are no daemon.
 func (f *Pidfile) Holders() (holders, keepers []int, err error) {
 	all, err := PIDs()
 	for _, pid := range all {

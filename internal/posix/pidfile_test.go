@@ -131,8 +131,25 @@ func TestKeptBy(t *testing.T) {
 	if err := f.TryLock(); err != nil {
 		t.Fatal(err)
 	}
+	if f.KeptBy(os.Getpid()) || !f.HeldBy(os.Getpid()) {
+		t.Error("no child gets it, but so does many a daemon do it")
+	}
+	// A pidkill.
+	if err := f.Operate(unix.F_RDLCK); err != nil {
+		t.Fatal(err)
+	}
 	if !f.KeptBy(os.Getpid()) {
-		t.Error("locked, and no child gets it")
+		t.Error("both locks")
+	}
+	f.Operate(unix.F_UNLCK)
+	// A start, or a supervisor.
+	w, err := os.OpenFile(f.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if !f.KeptBy(os.Getpid()) {
+		t.Error("open for writing, and no child gets the lock")
 	}
 	if _, err := unix.FcntlInt(uintptr(f.LockFD()), unix.F_SETFD, 0); err != nil {
 		t.Fatal(err)

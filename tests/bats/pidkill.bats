@@ -683,15 +683,27 @@ usage: *"
 }
 
 @test "empty and locked with no start under way: who holds the lock is the daemon" {
+    for mode in r rb; do # inherited; close-on-exec
+        : >app.pid
+        daemonize -t -o ready "${prey[@]}" hold "$T/app.pid" "$mode"
+        eventually 10 grep -q ready ready
+        run_it pidkill -0 app.pid
+        expect 0 "" "app.pid: running (group *)"
+        pid=${output//[!0-9]/}
+        run_it pidkill app.pid
+        expect 0
+        group_gone "$pid"
+        [[ ! -e app.pid ]]
+    done
+}
+
+@test "a lock on descriptor 0 is seen" {
+    need flock
     : >app.pid
-    daemonize -o ready "${prey[@]}" hold "$T/app.pid" r
+    daemonize -i app.pid -o ready sh -c 'flock 0 && echo ready && exec sleep 1000'
     eventually 10 grep -q ready ready
-    run_it pidkill -0 app.pid
-    expect 0 "" "app.pid: running (group *)"
-    pid=${output//[!0-9]/}
     run_it pidkill app.pid
     expect 0
-    group_gone "$pid"
     [[ ! -e app.pid ]]
 }
 
@@ -925,6 +937,29 @@ status 0"
     run_it pidkill app.pid
     expect 0 "*left the group and still runs (-T would have reached it): * (sleep, user *)"
     [[ ! -e app.pid ]]
+}
+
+@test "an escapee that has marked all its descriptors close-on-exec is no start" {
+    daemonize -p app.pid "${prey[@]}" private "$T/pids"
+    eventually 10 test -s pids
+    pid=$(<app.pid)
+    escapee=$(tail -n 1 pids)
+    within 3000 run_it pidkill app.pid
+    expect 0 "*left the group and still runs (-T would have reached it): $escapee (python3*"
+    group_gone "$pid"
+    [[ ! -e app.pid ]]
+}
+
+@test "a lock of somebody who may only read the pidfile is none of a supervisor" {
+    sh -c 'echo $$ >app.pid'
+    daemonize -o ready "${prey[@]}" hold "$T/app.pid" rb
+    eventually 10 grep -q ready ready
+    run_it pidkill -0 app.pid
+    expect 1 "pidkill: app.pid: not running"
+    within 3000 run_it pidkill app.pid
+    expect 0 "pidkill: app.pid: not running"
+    [[ ! -e app.pid ]]
+    end_all
 }
 
 two_sleep() { [[ $(sleepers | wc -l) -eq 2 ]]; }

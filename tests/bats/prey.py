@@ -1,14 +1,17 @@
 """prey.py KIND [ARGUMENT ...] - processes that are awkward to end.
 
 count LOG             notes each TERM, HUP, CONT and USR1 in LOG, and goes on
-hold FILE MODE [PID]  locks FILE, opened "r" or "r+"; given a PID, writes it
-                      there on HUP, and then its own is of no use any more
+hold FILE MODE [PID]  locks FILE, opened "r" (inheritable), "rb" or "r+" (not);
+                      given a PID, writes it there on HUP, and then its own is
+                      of no use any more
 zombies FILE          a group of two zombies that nobody reaps; FILE gets its ID
 chain FILE [TIME]     a group whose leader sleeps for that long, and whose
                       other member forks and ends, and so does its child, for
                       ever, all of them deaf to TERM; FILE gets the group's ID
 escape FILE           leads a group; one child is in another group of the
                       session, one in another session; FILE gets the three PIDs
+private FILE          marks its descriptors close-on-exec; a child of it is in
+                      another session; FILE gets the two PIDs
 mixed FILE UID        leads a group with a child of another user
 
 Each says "ready" on standard output once it is.
@@ -112,6 +115,17 @@ def escape(path):
     group = child(lambda: os.setpgid(0, 0))
     session = child(os.setsid)
     write(path, os.getpid(), group, session)
+    ready()
+    sleep()
+
+
+def private(path):
+    for fd in range(64):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass
+    write(path, os.getpid(), child(os.setsid))
     ready()
     sleep()
 

@@ -227,14 +227,16 @@ func (k *killer) remove(t *target) (locked bool) {
 	if f == nil {
 		return false
 	}
-	f.Operate(unix.F_RDLCK) // after a supervisor, it is not ours yet
+	ours := f.Operate(unix.F_RDLCK) == nil // after a supervisor, it is not yet
 	// A start gives up now. So does a supervisor whose command has just ended,
 	// and then it leaves the file to us.
-	begun := false
+	var begun []int
 	for end := time.Now().Add(lastWait); ; time.Sleep(time.Millisecond) {
 		locked = f.TryLock() != nil // where it cannot be told, too
-		begun = locked && kept(f)
-		if !begun || !time.Now().Before(end) {
+		if begun = nil; locked {
+			_, begun, _ = f.Holders() // a start's, and not an escapee's
+		}
+		if len(begun) == 0 || !time.Now().Before(end) {
 			break
 		}
 	}
@@ -245,7 +247,10 @@ func (k *killer) remove(t *target) (locked bool) {
 	case locked && t.prey != nil && t.prey.alone && !k.force:
 		k.note(t, "not removed: its lock is held by others of its group")
 		return locked
-	case begun, string(f.Content) != before:
+	case len(begun) > 0 && ours && t.err != nil: // a supervisor that has not noticed, and may yet start it again
+		t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, describe(begun))
+		return locked
+	case len(begun) > 0, string(f.Content) != before:
 		err = posix.ErrMoved
 	default:
 		err = f.Unlink()
@@ -260,10 +265,4 @@ func (k *killer) remove(t *target) (locked bool) {
 		fmt.Fprintf(k.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
 	}
 	return locked
-}
-
-// kept tells whether the flock is a start's, and not an escapee's.
-func kept(f *posix.Pidfile) bool {
-	_, keepers, _ := f.Holders()
-	return len(keepers) > 0
 }

@@ -237,6 +237,20 @@ told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq $1 ]]; }
         "sh: pid $pid ended: exit status 0 $seconds"
 }
 
+@test "pidkill says so of a supervisor that cannot notice that its command has ended" {
+    supervise -r sleep 1000
+    kill -STOP "$supervisor"
+    kill -KILL "$pid"
+    eventually 5 not alive "$pid"
+    run --separate-stderr pidkill app.pid
+    [[ $status -eq 3 && $stderr == "pidkill: app.pid: supervisor: still alive: $supervisor (daemonize, user "* ]]
+    [[ -e app.pid ]]
+    kill -CONT "$supervisor"
+    eventually 10 restarted
+    pidkill app.pid
+    over
+}
+
 @test "-r: what is left of the group is ended first, by KILL if need be" {
     supervise -r sh -c "
         (trap 'echo TERM >>$T/got; exit' TERM; while :; do sleep 0.05; done) &

@@ -31,7 +31,7 @@ proper() {
 # end: ends the daemon. It is quicker than end_all, which looks for others.
 end() {
     kill -KILL "$pid"
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 # Everybody above a test could be a subreaper: init is not always PID 1.
@@ -98,7 +98,7 @@ time.sleep(1000)' $T/go"
     daemon
     proper
     kill -HUP "$pid"
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 @test "the caller of \$(daemonize) sees the end of file at once" {
@@ -170,7 +170,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     hostile close=0,1 -- sh -c 'exec daemonize -f -p app.pid sleep 1000 & wait' 3>&- &
     eventually 10 test -s app.pid
     pid=$(<app.pid)
-    eventually 5 grep -qx sleep "/proc/$pid/comm"
+    eventually 20 grep -qx sleep "/proc/$pid/comm"
     [[ $(fds "$pid") =~ ^0\ 1\ 2\ 5[0-9]$ ]]
     end_all
     wait
@@ -259,7 +259,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     done
     echo hello >in
     daemonize -k 0 -k 1 -o out cat <in >/dev/null
-    eventually 5 grep -q hello out
+    eventually 20 grep -q hello out
 }
 
 @test "every signal ignored and blocked: the command has none so, and waiting works" {
@@ -276,7 +276,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     hostile ignore block -- sh -c 'exec daemonize -f -p app.pid sleep 1000' &
     eventually 10 test -s app.pid
     pid=$(<app.pid)
-    eventually 5 grep -qx sleep "/proc/$pid/comm"
+    eventually 20 grep -qx sleep "/proc/$pid/comm"
     [[ $(field "$pid" SigIgn) =~ ^0+$ && $(field "$pid" SigBlk) =~ ^0+$ ]]
     end_all
     wait
@@ -429,7 +429,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     composed() {
         daemonize -p app.pid "$@" sleep 1000
         pid=$(<app.pid)
-        eventually 5 grep -qx sleep "/proc/$pid/comm"
+        eventually 20 grep -qx sleep "/proc/$pid/comm"
         [[ $(stat_field "$pid" 5) -eq $pid && $(<app.pid) == "$pid" ]]
     }
     composed nice -n 5

@@ -8,7 +8,7 @@ load helper
 # end: ends the daemon. It is quicker than end_all, which looks for others.
 end() {
     kill -KILL "$pid"
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 # start [OPTION...]: a daemon on app.pid, which has its pid then.
@@ -302,7 +302,7 @@ sys.exit(subprocess.call(["daemonize", "-p", "app.pid", "sleep", "1000"]))'
     [[ $pid -ne $first ]]
     inode=$(stat -c %i app.pid)
     kill -KILL "$first"
-    eventually 5 not alive "$first"
+    eventually 20 not alive "$first"
     [[ $(stat -c %i app.pid) == "$inode" && $(<app.pid) == "$pid" ]]
     refused 1 "already running (pid $pid)"
     end
@@ -328,7 +328,7 @@ time.sleep(1000)'
     eventually 10 test -e escaped
     pid=$(<app.pid)
     end
-    eventually 5 grep -qx sleep "/proc/$(<escaped)/comm"
+    eventually 20 grep -qx sleep "/proc/$(<escaped)/comm"
     refused 1 "app.pid: already running (the lock is held by $(<escaped) (sleep, user $(id -un)))"
     [[ $(<app.pid) == "$pid" ]]
     pidkill app.pid 2>/dev/null

@@ -72,7 +72,7 @@ fails() {
 @test "a command that forks and exits by itself: reported by -w; pidkill finds its group" {
     daemonize -p app.pid sh -c 'sleep 1000 & exit 0'
     pid=$(<app.pid)
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
     run -1 daemonize -p app.pid sleep 1000 # its child has the lock
     pidkill app.pid
     [[ ! -e app.pid ]]
@@ -244,7 +244,7 @@ for i in range(60):
     assert status == -signal.SIGINT, status
     assert not os.path.exists("app.pid"), i
 END
-    eventually 5 nothing_left
+    eventually 20 nothing_left
 }
 
 @test "interrupted while another start holds the lock: it ends at once" {

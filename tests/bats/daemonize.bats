@@ -22,7 +22,7 @@ fails() {
 # end: ends the daemon. It is quicker than end_all, which looks for others.
 end() {
     kill -KILL "$pid"
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 @test "help and version" {
@@ -61,13 +61,13 @@ end() {
     end
     # They end at the command: its own are its own.
     daemonize -p app.pid -o out -c . echo -p x -- -v
-    eventually 5 grep -qxe '-p x -- -v' out
+    eventually 20 grep -qxe '-p x -- -v' out
 }
 
 @test "the command lines of the C program run unchanged" {
     run --separate-stderr -0 daemonize -a -c "$T" -e err -o out -p app.pid -l lock -u "$(id -un)" -E A=b -v \
         /bin/sh -c 'echo $A; pwd; echo wrong >&2; exec sleep 1000'
-    eventually 5 grep -q wrong err
+    eventually 20 grep -q wrong err
     [[ $(<out) == $'b\n'"$T" ]]
     pid=$(<app.pid)
     end
@@ -147,9 +147,9 @@ end() {
     printf 'echo "ran $1" >>"%s/out"\n' "$T" >script
     chmod +x script
     daemonize ./script by-path
-    eventually 5 grep -qx "ran by-path" out
+    eventually 20 grep -qx "ran by-path" out
     PATH=$T:$PATH daemonize script by-name
-    eventually 5 grep -qx "ran by-name" out
+    eventually 20 grep -qx "ran by-name" out
     : >empty
     chmod +x empty
     daemonize ./empty
@@ -157,12 +157,12 @@ end() {
     printf '#!/nonexistent\n' >first/script
     chmod +x first/script
     PATH=$T/first:$T:$PATH daemonize script past-it
-    eventually 5 grep -qx "ran past-it" out
+    eventually 20 grep -qx "ran past-it" out
     PATH=:$PATH daemonize script here # an empty part is the current directory
-    eventually 5 grep -qx "ran here" out
+    eventually 20 grep -qx "ran here" out
     mkdir sub
     daemonize -c sub ./script from-sub # relative to the caller's
-    eventually 5 grep -qx "ran from-sub" out
+    eventually 20 grep -qx "ran from-sub" out
 }
 
 @test "EAGAIN, ENOMEM and EMFILE at the fork are 125, and leave no pidfile" {
@@ -207,19 +207,19 @@ end() {
 @test "output: appended, emptied by -t alone, errors where output goes" {
     echo before >log
     daemonize -c . -o log sh -c 'echo out; echo err >&2; touch ran'
-    eventually 5 test -e ran
+    eventually 20 test -e ran
     [[ $(<log) == $'before\nout\nerr' ]]
     rm ran
     daemonize -c . -t -o log -e err sh -c 'echo out; echo err >&2; touch ran'
-    eventually 5 test -e ran
+    eventually 20 test -e ran
     [[ $(<log) == out && $(<err) == err ]]
     rm ran
     daemonize -c . -e err sh -c 'echo out; echo err >&2; touch ran'
-    eventually 5 test -e ran
+    eventually 20 test -e ran
     [[ $(<err) == $'err\nerr' && $(<log) == out ]]
     echo line >in
     daemonize -i in -o copy cat
-    eventually 5 grep -qx line copy
+    eventually 20 grep -qx line copy
 }
 
 @test "-t empties nothing unless all else is well" {
@@ -306,7 +306,7 @@ END
     exec 8<>fifo # so that the open below finds a reader
     daemonize -p app.pid -o fifo sh -c 'echo hello; exec sleep 1000'
     pid=$(<app.pid)
-    eventually 5 grep -q hello copy
+    eventually 20 grep -q hello copy
     not grep -q '^flags:.*04...$' "/proc/$pid/fdinfo/1" # O_NONBLOCK
     exec 8>&-
     end
@@ -338,7 +338,7 @@ sys.exit(subprocess.call(sys.argv[1:], stdout=w, stderr=w, restore_signals=True)
     run -143 daemonize -f sh -c 'kill $$'
     daemonize -f -p app.pid -c / sleep 1000 &
     job=$!
-    eventually 5 grep -qsx sleep "/proc/$job/comm"
+    eventually 20 grep -qsx sleep "/proc/$job/comm"
     [[ $(<app.pid) == "$job" && $(readlink "/proc/$job/cwd") == / ]]
     [[ $(stat_field "$job" 6) == "$(stat_field $BASHPID 6)" ]]
     [[ $(fds "$job") =~ ^0\ 1\ 2\ (5[0-9]|6[0-3])$ ]]

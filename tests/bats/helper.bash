@@ -48,7 +48,7 @@ test_setup() {
 test_teardown() {
     local left pid
     # Something that is just exiting is not left behind.
-    eventually 2 nothing_left && return
+    eventually 5 nothing_left && return
     left=$(survivors)
     for pid in $left; do
         echo "left behind: $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")" 2>/dev/null
@@ -177,7 +177,7 @@ end_all() {
     for pid in $(survivors); do
         kill -KILL "$pid" 2>/dev/null || :
     done
-    eventually 5 nothing_left
+    eventually 20 nothing_left
 }
 
 # as_user COMMAND...: runs it as an unprivileged user without groups.

@@ -153,7 +153,7 @@ pidkill: app.pid: removed"
     pid=$(<app.pid)
     run_it pidkill app.pid
     expect 0 "pidkill: app.pid: process $pid does not lead its group, $script (bash, user *) does: only that process is meant"
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
     alive "$script"
     alive "$(<other)"
     [[ ! -e app.pid ]]
@@ -162,7 +162,7 @@ pidkill: app.pid: removed"
 @test "a stopped member gets CONT after TERM" {
     start_sleeper
     kill -STOP "$pid"
-    eventually 5 state_is "$pid" T
+    eventually 20 state_is "$pid" T
     within 15000 pidkill -t 20 app.pid
     group_gone "$pid"
 }
@@ -171,7 +171,7 @@ pidkill: app.pid: removed"
     start "${prey[@]}" count "$T/log"
     run_it pidkill -r STOP/0.1/HUP/0.1 app.pid
     expect 3 "*still alive*"
-    eventually 5 grep -q CONT log
+    eventually 20 grep -q CONT log
     [[ $(<log) == *HUP* && $(grep -c CONT log) -eq 1 ]]
 }
 
@@ -329,8 +329,8 @@ sys.exit(killer.wait())' 3>&-
     eventually 10 two_ready
     run_it pidkill -s hup app.pid
     expect 0
-    eventually 5 grep -q HUP log1
-    eventually 5 grep -q HUP log2
+    eventually 20 grep -q HUP log1
+    eventually 20 grep -q HUP log2
     [[ $(cat log1 log2) == HUP$'\n'HUP && -e app.pid ]]
     alive "$pid"
 
@@ -606,7 +606,7 @@ usage: *"
         printf "$content" "$pid" >app.pid
         run_it pidkill app.pid
         expect 0
-        eventually 5 not alive "$pid"
+        eventually 20 not alive "$pid"
     done
 }
 
@@ -759,7 +759,7 @@ usage: *"
     alive "$pid"
     run_it pidkill -f -9 copy
     expect 0
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 @test "a group without its leader, and a pidfile from before the boot: stale" {
@@ -796,7 +796,7 @@ usage: *"
     alive "$(<member)"
     run_it pidkill -f app.pid
     expect 0
-    eventually 5 not alive "$(<member)"
+    eventually 20 not alive "$(<member)"
 }
 
 @test "a recycled PID: the stranger lives; with -f it is signalled" {
@@ -1067,7 +1067,7 @@ alive"
 
     run_it pidkill -f -9 theirs/app.pid
     expect 0
-    eventually 5 not alive "$root"
+    eventually 20 not alive "$root"
 
     as_user "$BIN/daemonize" -p "$T/theirs/app.pid" sleep 1000
     run_it pidkill theirs/app.pid

@@ -7,10 +7,10 @@ load ../bats/helper
 # is ended.
 started() {
     local pid
-    eventually 5 test -s "$1"
+    eventually 20 test -s "$1"
     pid=$(<"$1")
     track "$pid"
-    eventually 5 alive "$pid"
+    eventually 20 alive "$pid"
     [[ $(stat_field "$pid" 5) == "$pid" ]]  # leads its group
     [[ $(stat_field "$pid" 6) != "$pid" ]]  # and not its session
     [[ $(stat_field "$pid" 7) == 0 ]]       # no terminal
@@ -20,7 +20,7 @@ started() {
     [[ $(field "$pid" SigBlk) =~ ^0+$ ]]
     pidkill "$1"
     [[ ! -e $1 ]]
-    eventually 5 not alive "$pid"
+    eventually 20 not alive "$pid"
 }
 
 # background COMMAND...: a server of the test's own, ended by its teardown.
@@ -63,7 +63,7 @@ teardown() {
 	PidFile none
 	END
     background "$(command -v sshd)" -D -e -f "$T/sshd_config"
-    eventually 5 listens "$p"
+    eventually 20 listens "$p"
     remote=(timeout 10 ssh -i key -p "$p" -o BatchMode=yes -o StrictHostKeyChecking=no
         -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR root@127.0.0.1)
 
@@ -107,7 +107,7 @@ teardown() {
     p=$(port)
     echo "127.0.0.1:$p stream tcp nowait root $BIN/daemonize daemonize -p $T/a.pid sleep 1000" >inetd.conf
     background "$(command -v inetd)" -i "$T/inetd.conf"
-    eventually 5 listens "$p"
+    eventually 20 listens "$p"
     run timeout 10 bash -c "exec 9<>/dev/tcp/127.0.0.1/$p; cat <&9"
     [[ $status == 0 && -z $output ]]
     started a.pid

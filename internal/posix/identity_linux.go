@@ -107,27 +107,32 @@ func (f *Pidfile) hold(pid int) (held, kept bool) {
 		var st unix.Stat_t
 		return unix.Fstatat(dir, strconv.Itoa(fd), &st, 0) != nil || !f.is(&st)
 	})
-	read := func(fd int) (info []byte, flags uint64) {
-		info, _ = os.ReadFile(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
-		_, octal, _ := bytes.Cut(info, []byte("flags:\t"))
-		octal, _, _ = bytes.Cut(octal, []byte("\n"))
-		flags, _ = strconv.ParseUint(string(octal), 8, 64)
-		return info, flags
+	read := func(fd int) []byte {
+		info, _ := os.ReadFile(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
+		return info
 	}
 	// The lock last: a start that lets go of the file closes that one first.
 	writes := slices.ContainsFunc(fds, func(fd int) bool {
-		_, flags := read(fd)
-		return flags&unix.O_ACCMODE != unix.O_RDONLY
+		return fdFlags(read(fd))&unix.O_ACCMODE != unix.O_RDONLY
 	})
 	for _, fd := range fds {
 		// Others may have it open to read it: the lock is the description's.
-		info, flags := read(fd)
-		if !bytes.Contains(info, []byte("FLOCK")) {
-			continue
+		info := read(fd)
+		if bytes.Contains(info, []byte("FLOCK")) {
+			both := bytes.Contains(info, []byte("POSIX"))
+			return true, fdFlags(info)&unix.O_CLOEXEC != 0 && (writes || both)
 		}
-		return true, flags&unix.O_CLOEXEC != 0 && (writes || bytes.Contains(info, []byte("POSIX")))
 	}
 	return false, false
+}
+
+// fdFlags is the flags of open(2) in what proc_pid_fdinfo(5) says, 0 if there
+// are none.
+func fdFlags(info []byte) uint64 {
+	_, octal, _ := bytes.Cut(info, []byte("flags:\t"))
+	octal, _, _ = bytes.Cut(octal, []byte("\n"))
+	flags, _ := strconv.ParseUint(string(octal), 8, 64)
+	return flags
 }
 
 // Holders are the processes that hold the lock, as far as the caller may see,

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,4 +158,15 @@ func TestKeptBy(t *testing.T) {
 	if f.KeptBy(os.Getpid()) || !f.HeldBy(os.Getpid()) {
 		t.Error("inherited")
 	}
+}
+
+func FuzzFDFlags(f *testing.F) {
+	f.Add(uint64(0o2504002), "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:99 0 EOF\n")
+	f.Add(uint64(0), "")
+	f.Fuzz(func(t *testing.T, flags uint64, rest string) {
+		fdFlags([]byte(rest))
+		if got := fdFlags(fmt.Appendf(nil, "pos:\t0\nflags:\t0%o\nmnt_id:\t2\n%s", flags, rest)); got != flags {
+			t.Errorf("%o, want %o", got, flags)
+		}
+	})
 }

@@ -70,6 +70,14 @@ END
     need_python
     "$PYTHON" - <<'END'
 import os, signal, subprocess, time
+
+def state(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+    except OSError: # reaped, perhaps between two looks
+        return "X"
+
 for round in range(20):
     with open("log", "w") as f:
         f.write("precious\n")
@@ -93,10 +101,7 @@ for round in range(20):
     # The winner emptied it (-t); had a loser opened it, it would show below.
     assert os.path.getsize("log") == 0
     os.kill(pid, signal.SIGKILL)
-    while os.path.exists("/proc/%d/stat" % pid):
-        with open("/proc/%d/stat" % pid) as f:
-            if f.read().rsplit(")", 1)[1].split()[0] in "ZX":
-                break
+    while state(pid) not in "ZX":
         assert time.time() < deadline
         time.sleep(0.005)
     os.unlink("runs")

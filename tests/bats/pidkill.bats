@@ -483,7 +483,7 @@ sys.exit(killer.wait())' 3>&-
 
 @test "a child that left a group as large as the rest of the machine is named" {
     need_root
-    need unshare
+    need_namespaces
     # shellcheck disable=SC2016 # for the shell that is init there
     run_it unshare --pid --fork --kill-child --mount-proc sh -c '
         daemonize -p app.pid sh -c "setsid sleep 1001 & for i in $(seq -s" " 20); do sleep 1000 & done; wait"

@@ -584,7 +584,7 @@ in_pause() {
 @test "'|command': gets every byte of a command that is killed" {
     for s in "" -s; do
         # shellcheck disable=SC2086 # nothing, or a word
-        daemonize $s -p app.pid -o "|cat >$T/out" -w 0 sh -c 'seq 200000; kill -KILL $$'
+        daemonize $s -p app.pid -o "|cat >$T/out" sh -c 'seq 200000; kill -KILL $$'
         complete() { [[ $(tail -n 1 out) == 200000 || $(grep -c '^[0-9]*$' out) -eq 200000 ]]; }
         eventually 30 complete
         grep '^[0-9]*$' out | cmp - <(seq 200000)

@@ -102,7 +102,6 @@ func (f *Pidfile) hold(pid int) (held, kept bool) {
 	}
 	defer unix.Close(dir)
 	fds, _ := numbers(dir, make([]byte, 4096))
-	fds = append(fds, 0) // which is no number of a process
 	fds = slices.DeleteFunc(fds, func(fd int) bool {
 		var st unix.Stat_t
 		return unix.Fstatat(dir, strconv.Itoa(fd), &st, 0) != nil || !f.is(&st)

@@ -20,6 +20,7 @@ func PIDs() ([]int, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
+	list = slices.DeleteFunc(list, func(n int) bool { return n == 0 }) // no process's number
 	if len(list) == 0 {
 		return nil, &os.PathError{Op: "read", Path: ProcRoot, Err: errors.New("no processes: not mounted?")}
 	}
@@ -250,17 +251,11 @@ func numbers(fd int, buf []byte) (list []int, err error) {
 		// struct linux_dirent64: ino and off, 8 bytes each; reclen at 16,
 		// type at 18, name from 19 to a NUL (getdents(2)).
 		for b := buf[:n]; len(b) > 0; b = b[binary.NativeEndian.Uint16(b[16:]):] {
-			id := 0
-			for _, c := range b[19:] {
-				if c < '0' || c > '9' {
-					if c != 0 {
-						id = 0
-					}
-					break
-				}
-				id = id*10 + int(c-'0')
+			id, i := 0, 19
+			for ; b[i] >= '0' && b[i] <= '9'; i++ {
+				id = id*10 + int(b[i]-'0')
 			}
-			if id > 0 {
+			if i > 19 && b[i] == 0 {
 				list = append(list, id)
 			}
 		}

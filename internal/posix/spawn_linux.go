@@ -52,10 +52,7 @@ func (c *Command) Spawn() (pid int, err error) {
 		for _, gid := range c.User.Groups {
 			attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(gid))
 		}
-		// They would survive where SECBIT_NO_SETUID_FIXUP is set:
-		// capabilities(7). Each thread has its own.
-		runtime.LockOSThread()
-		unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+		clearAmbient()
 	}
 	pid, err = syscall.ForkExec(c.Path, c.Argv, attr)
 	IgnoreFileSizeSignal() // prepare took that back, and opened these for all:
@@ -125,8 +122,7 @@ func (c *Command) Exec() error {
 // one with the effective, and clears what capabilities are left but ambient
 // ones (capabilities(7)). Until then root can come back to clean up.
 func become(u *Identity) error {
-	runtime.LockOSThread() // each thread has its own ambient ones
-	unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	clearAmbient()
 	if err := syscall.Setgroups(u.Groups); err != nil {
 		return err
 	}
@@ -134,6 +130,14 @@ func become(u *Identity) error {
 		return err
 	}
 	return syscall.Setresuid(u.UID, u.UID, 0)
+}
+
+// clearAmbient gives up the ambient capabilities, which survive a change of
+// user where SECBIT_NO_SETUID_FIXUP is set (capabilities(7)). Each thread has
+// its own: the caller stays on this one.
+func clearAmbient() {
+	runtime.LockOSThread()
+	unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 }
 
 func (c *Command) prepare() error {

@@ -27,7 +27,7 @@ end
 
 function __procgroup_pidkill_by_group
     set -l argv (commandline -opc)[2..]
-    argparse t/timeout= r/retry= 9/kill s/signal= g/group S/session T/tree 1/single 0/status m/must-run \
+    argparse t/timeout= r/retry= 9/kill s/signal= g/group S/session T/tree L/leader a/all 0/status m/must-run \
         n/dry-run f/force v/verbose q/quiet h/help V/version -- $argv 2>/dev/null
     set -q _flag_group
 end
@@ -38,11 +38,12 @@ complete -c pidkill -n __procgroup_pidkill_by_group -a '(__procgroup_pidkill_gro
 complete -c pidkill -s t -l timeout -x -d 'How long to wait after TERM before KILL'
 complete -c pidkill -s r -l retry -x -a 'TERM/10/KILL/5 TERM/60/KILL/5 KILL/5 TERM/forever/KILL/1' -d 'Signals and waits'
 complete -c pidkill -s 9 -l kill -d 'The same as -r KILL/5'
-complete -c pidkill -s s -l signal -x -a '(kill -l | string split -n " ")' -d 'Send this signal once and do nothing else'
+complete -c pidkill -s s -l signal -x -a '(kill -l | string split -n " ")' -d 'Send this signal once, and do nothing else'
+complete -c pidkill -s a -l all -d 'With -s: to every process of the group'
 complete -c pidkill -s g -l group -d 'Operands are process group IDs'
 complete -c pidkill -s S -l session -d 'The whole session'
 complete -c pidkill -s T -l tree -d 'The group, and all descendants that left it'
-complete -c pidkill -s 1 -l single -d 'The process alone'
+complete -c pidkill -s L -l leader -d "The daemon's process alone"
 complete -c pidkill -s 0 -l status -d 'Send nothing; tell whether it runs'
 complete -c pidkill -s m -l must-run -d 'Not running is status 1'
 complete -c pidkill -s n -l dry-run -d 'Say who would get which signal'

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,85 +10,93 @@ import (
 	"procgroup/internal/posix"
 )
 
-const (
-	// settle is how long a state may last that two system calls of another
-	// start leave in between: the flock held, the record lock not yet.
-	settle = 100 * time.Millisecond
-	// patience is how long to wait for a pidkill or a start at work.
-	patience = time.Minute
-)
-
-// errAgain says that the file is in a state that passes.
-var errAgain = errors.New("in use by another start or stop")
+// patience is how long to wait for a start or a pidkill at work.
+const patience = time.Minute
 
 // obtain opens or creates a file and takes its locks, again and again while
-// its state is one that passes. Settled tells take, which tries once, that what
-// lies between two system calls of another start must be over.
-func (j *job) obtain(path string, take func(f *posix.Pidfile, settled bool) error) (*posix.Pidfile, error) {
-	began := time.Now()
+// its state is one that passes: take tells that with the error of the last try.
+func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err error)) (*posix.Pidfile, error) {
+	began, told := time.Now(), j.quiet
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		f, err := posix.CreatePidfile(path, j.trust)
+		passes := false
 		if err == nil {
-			if err = take(f, time.Since(began) > settle); err == nil {
+			if passes, err = take(f); err == nil {
 				return f, nil
 			}
-			if f.Created && err != errAgain && err != posix.ErrMoved {
+			if f.Created && !passes {
 				f.Discard()
 			}
 			f.Close()
 		}
+		waited := time.Since(began)
 		switch {
-		case err == posix.ErrMoved:
-		case err != errAgain:
+		case !passes && err != posix.ErrMoved:
 			return nil, about(path, err)
-		case time.Since(began) > patience:
-			return nil, about(path, fmt.Errorf("%w for a minute", err))
-		default:
-			select {
-			case sig := <-j.interrupted:
-				return nil, interruption{sig}
-			case <-time.After(pause):
-			}
+		case waited > patience:
+			return nil, about(path, fmt.Errorf("%w, for a minute by now", err))
+		case waited > time.Second && !told:
+			told = true
+			fmt.Fprintf(j.messages, "daemonize: %v; waiting\n", about(path, err))
+		}
+		select {
+		case sig := <-j.interrupted:
+			return nil, interruption{sig}
+		case <-time.After(pause):
 		}
 	}
 }
 
 // takeLockfile takes the flock of a file of any content.
-func (j *job) takeLockfile(f *posix.Pidfile, _ bool) error {
-	switch err := f.TryLock(); err {
-	case nil:
-		f.MoveLock(j.keep)
-	case posix.ErrLocked:
-		return held(f)
+func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
+	switch err := f.TryLock(j.keep); {
+	case err == posix.ErrLocked:
+		return false, running("its lock is held by " + f.Holders())
+	case err == nil && !f.Current():
+		return true, posix.ErrMoved
 	default:
-		return err
+		return false, err
 	}
-	if !f.Current() {
-		return posix.ErrMoved
-	}
-	return nil
 }
 
-// takePidfile takes both locks (see posix.Pidfile) of a file that holds no
-// daemon's PID, or fails with who runs.
-func (j *job) takePidfile(f *posix.Pidfile, settled bool) error {
-	switch err := f.TryLock(); err {
-	case nil:
-		f.MoveLock(j.keep)
-	case posix.ErrLocked:
-		return whose(f, settled)
-	default:
-		return err
+// takePidfile takes both locks (see posix.Pidfile) of a file that has no
+// daemon, or fails with who runs.
+func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
+	locking := f.Lock(j.supervised, j.keep)
+	switch {
+	case locking == posix.ErrBusy:
+		return true, locking
+	case locking != nil && locking != posix.ErrLocked && locking != posix.ErrRead:
+		return false, locking
+	case locking != posix.ErrLocked && !f.Current():
+		return true, posix.ErrMoved
 	}
-	if err := f.Operate(unix.F_WRLCK); err == unix.EAGAIN {
-		return errAgain // a pidkill is about to remove the file
-	} else if err != nil {
-		return err
+	d, err := f.Ask(false)
+	if err != nil {
+		return false, err
 	}
-	if !f.Current() {
-		return posix.ErrMoved
+	defer d.Close()
+	switch {
+	case d.Lives():
+		return false, running(d.String())
+	case d.Answer == posix.Unknown && locking == posix.ErrLocked:
+		return false, running(d.Why)
+	case d.Answer == posix.Unknown:
+		return false, errors.New(d.Why + ": remove the file by hand if it is not")
+	case d.Reader != 0:
+		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
+	case locking == posix.ErrLocked:
+		return true, running(d.String())
+	case locking == posix.ErrRead:
+		f.RemoveOwn() // another file has no such lock, and nobody can read that yet
+		return true, locking
 	}
-	return vacant(f, false) // the daemon may have closed the lock's descriptor
+	return false, nil
+}
+
+// running is the Failure of a start that comes second.
+func running(who string) error {
+	return posix.Failf(posix.StatusRunning, "already running (%s)", who)
 }
 
 // trust refuses, for root, a pidfile that someone could plant or rewrite. The
@@ -108,66 +115,4 @@ func (j *job) trust(c *posix.Control) error {
 		return fmt.Errorf("refused: %s", c)
 	}
 	return nil
-}
-
-// whose finds out who holds the lock.
-func whose(f *posix.Pidfile, settled bool) error {
-	if err := vacant(f, true); err != nil {
-		return err
-	}
-	// Nobody of that number: a start or a stop is under way, or else a
-	// process that inherited the lock has outlived the daemon.
-	by := f.Operator(unix.F_RDLCK) // a writer: no pidkill
-	switch _, err := f.PID(); {
-	case settled && err == nil && by > 1 && f.HeldBy(by):
-		return posix.Failf(posix.StatusRunning, "already running (its supervisor, pid %d, is about to start it again)", by)
-	case !settled || f.Operator(unix.F_WRLCK) != 0:
-		return errAgain
-	}
-	return held(f)
-}
-
-// held is the Failure that names the holders of the lock.
-func held(f *posix.Pidfile) error {
-	holders, _, _ := f.Holders() // whoever it is, it runs
-	if len(holders) == 0 && f.TryLock() == nil {
-		return posix.ErrMoved // or has ended meanwhile: once more
-	}
-	var names []string
-	for _, pid := range holders {
-		names = append(names, posix.Describe(pid))
-	}
-	if len(names) == 0 {
-		names = []string{"a process that cannot be seen"}
-	}
-	return posix.Failf(posix.StatusRunning, "already running (the lock is held by %s)", strings.Join(names, ", "))
-}
-
-// vacant reads the file, and fails if that is no pidfile, or names a process
-// that is its daemon and lives. A process that proc(5) hides (hidepid) is that
-// if somebody holds the lock.
-func vacant(f *posix.Pidfile, locked bool) error {
-	if err := f.Read(); err != nil {
-		return err
-	}
-	pid, err := f.PID()
-	if err == posix.ErrEmpty || errors.Is(err, posix.ErrRange) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	h, err := posix.Pin(pid)
-	if err == unix.ESRCH {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	err = f.Identify(h)
-	if h.Exited() || errors.Is(err, posix.ErrStale) || err != nil && !locked {
-		return nil
-	}
-	return posix.Failf(posix.StatusRunning, "already running (pid %d)", pid)
 }

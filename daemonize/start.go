@@ -29,6 +29,7 @@ type job struct {
 	began time.Time
 
 	interrupted <-chan os.Signal // nil: nobody stays to be, or was once
+	asked       <-chan os.Signal // by pidkill, to start the command no more
 	messages    io.Writer
 }
 
@@ -48,6 +49,11 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, unix.SIGTERM, unix.SIGINT)
 		j.interrupted = interrupted
+	}
+	if c.supervised { // from before a pidkill can see it as one
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, unix.SIGUSR1)
+		j.asked = asked
 	}
 	if err := j.acquire(); err != nil {
 		return err
@@ -191,7 +197,7 @@ func (j *job) launch() error {
 			group.End(ending...)
 			return about(j.pidfile.Path, err)
 		}
-		j.pidfile.Operate(unix.F_UNLCK)
+		j.pidfile.Publish()
 	}
 	j.group, j.began = group, began
 	return nil
@@ -214,17 +220,11 @@ func (j *job) become() error {
 // the locks keep everybody else off the files until daemonize ends.
 func (j *job) undo() {
 	j.notify.close()
-	j.removePidfile()
-	if j.lockfile != nil && j.lockfile.Created {
-		j.lockfile.Unlink()
+	if j.pidfile != nil {
+		j.pidfile.RemoveOwn()
 	}
-}
-
-// removePidfile leaves it to a pidkill that is at work on it: that one counts
-// on nobody else doing so.
-func (j *job) removePidfile() {
-	if j.pidfile != nil && j.pidfile.Operate(unix.F_WRLCK) == nil {
-		j.pidfile.Unlink()
+	if j.lockfile != nil && j.lockfile.Created {
+		j.lockfile.RemoveOwn()
 	}
 }
 

@@ -29,12 +29,12 @@ var rest = []posix.Step{
 	{Signal: unix.SIGKILL, Wait: 5 * time.Second},
 }
 
-// supervisor stays as the parent of the command. It needs no protocol with
-// pidkill: it holds the pidfile's lock, so that the file stays locked across
-// restarts; and while no command runs it holds the record lock too, or learns
-// by not getting it that a pidkill is at work, and ends.
+// supervisor stays as the parent of the command. It has the pidfile's flock, so
+// that the file stays locked across restarts, and the record lock of byte 1,
+// by which pidkill finds it; that asks by SIGUSR1 for no more restarts.
 type supervisor struct {
 	*job
+	noMore   bool // restarts
 	ended    bool // the command has, and how
 	how      unix.WaitStatus
 	failures int // in a row
@@ -52,7 +52,7 @@ func (j *job) prepareToStay() error {
 		return fmt.Errorf("cannot become a subreaper: %w", err)
 	}
 	// Whoever goes by command lines, as pkill -f does, means the command.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR2)
 	return posix.CloseInherited(j.keep) // or whoever reads from it would wait
 }
 
@@ -77,7 +77,8 @@ func (j *job) supervise() bool {
 }
 
 // wait goes on with the supervisor's work until over says that it is, or done
-// does. False: it was told to end, and has ended the command's group.
+// does. False: it was told to end, and has ended the command's group; or it was
+// asked for no more restarts, and there is no group.
 func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
 	for {
 		s.reap()
@@ -88,6 +89,11 @@ func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
 		case <-s.children:
 		case l := <-s.relog:
 			s.startLogger(l)
+		case <-s.asked:
+			s.noMore = true
+			if over == nil { // between two runs
+				return false
+			}
 		case <-done:
 			return true
 		case <-s.interrupted:
@@ -178,7 +184,7 @@ func (s *supervisor) gone() bool {
 }
 
 // judge says how the command ended, and tells whether to start it again. If
-// so, the record lock is held until it runs; if not, its group is empty.
+// not, its group is empty.
 func (s *supervisor) judge() bool {
 	ran := time.Since(s.began)
 	text := fmt.Sprintf("%s: pid %d ended: %s after %.1f s", s.name(), s.group.ID, manner(s.how), ran.Seconds())
@@ -189,7 +195,7 @@ func (s *supervisor) judge() bool {
 		}
 	case !s.respawn:
 		s.say("%s", text)
-	case s.pidfile != nil && s.pidfile.Operate(unix.F_WRLCK) != nil:
+	case s.askedMeanwhile():
 		s.say("%s; not starting it again, as it is being stopped", text)
 	case s.pidfile != nil && !s.pidfile.Current():
 		// Whoever starts it by that name again must not meet this one.
@@ -233,7 +239,7 @@ func pauseAfter(failures int) time.Duration {
 // restart ends what is left of the group and starts the command again, until
 // that succeeds. False: it was told to end, or gives up.
 func (s *supervisor) restart() bool {
-	if !s.end(rest) {
+	if !s.end(rest) || s.noMore {
 		return false
 	}
 	s.group.Leader.Close()
@@ -244,18 +250,46 @@ func (s *supervisor) restart() bool {
 		if s.stdin != "" {
 			unix.Seek(0, 0, 0) // a file, from its beginning
 		}
-		if s.pidfile != nil {
-			s.pidfile.Void()
-		}
-		err := s.launch()
-		if err == nil {
+		err := s.begin()
+		switch {
+		case err == nil && !s.askedMeanwhile():
 			s.ended = false
 			return true
+		case err == nil:
+			s.end(ending)
+			return false
+		case err == posix.ErrMoved, err == posix.ErrBusy:
+			s.say("%s: not starting it again: its pidfile is %v", s.name(), err)
+			return false
 		}
 		if !s.failed(err.Error()) {
 			return false
 		}
 	}
+}
+
+// begin starts another run.
+func (s *supervisor) begin() error {
+	if s.pidfile != nil {
+		if err := s.pidfile.Restart(); err != nil {
+			return err
+		}
+	}
+	err := s.launch()
+	if err != nil && s.pidfile != nil {
+		s.pidfile.Publish() // that there is nobody, and will be later
+	}
+	return err
+}
+
+// askedMeanwhile tells whether a pidkill has asked for no more restarts.
+func (s *supervisor) askedMeanwhile() bool {
+	select {
+	case <-s.asked:
+		s.noMore = true
+	default:
+	}
+	return s.noMore
 }
 
 // finish lets the loggers read all there is, and removes the pidfile.
@@ -274,7 +308,9 @@ func (s *supervisor) finish() {
 		unix.Close(fd)
 	}
 	s.wait(s.loggersEnded, time.After(lastWords))
-	s.removePidfile()
+	if s.pidfile != nil {
+		s.pidfile.RemoveOwn()
+	}
 }
 
 func (s *supervisor) loggersEnded() bool {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,58 +13,51 @@ import (
 )
 
 // tell is -0.
-func (k *killer) tell(targets []*target) {
+func (j *job) tell(targets []*target) {
 	for _, t := range targets {
-		if t.err == nil && !k.quiet {
-			fmt.Fprintf(k.out, "%s: running (%s)\n", t.name, t.prey.name)
+		switch {
+		case t.err != nil || j.quiet:
+		case t.set != nil:
+			fmt.Fprintf(j.out, "%s: running (%s)\n", t.name, t.set.name)
+		default:
+			fmt.Fprintf(j.out, "%s: running (%s)\n", t.name, t.daemon)
 		}
 	}
 }
 
 // explain is -n.
-func (k *killer) explain(targets []*target) {
-	signals := k.plan.String()
-	if k.signal != 0 {
-		signals = posix.SignalName(k.signal)
+func (j *job) explain(targets []*target) {
+	signals := j.plan.String()
+	if j.signal != 0 {
+		signals = posix.SignalName(j.signal)
 	}
 	for _, t := range targets {
 		if t.err != nil || t.same != nil {
 			continue
 		}
-		pids, err := t.prey.living()
-		pids = slices.DeleteFunc(pids, func(pid int) bool { return !t.prey.allowed(pid) })
+		pids, err := t.set.living()
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return !t.set.allowed(pid) })
 		switch {
 		case err != nil:
 			t.err = err
 		case len(pids) == 0:
 			t.err = errNotRunning
 		default:
-			fmt.Fprintf(k.out, "%s: would send %s to %s: %s\n", t.name, signals, t.prey.name, describe(pids))
+			fmt.Fprintf(j.out, "%s: would send %s to %s: %s\n", t.name, signals, t.set.name, posix.DescribeAll(pids))
 		}
 	}
 }
 
-func describe(pids []int) string {
-	const most = 20
-	var names []string
-	for _, pid := range pids[:min(most, len(pids))] {
-		names = append(names, posix.Describe(pid))
-	}
-	if more := len(pids) - most; more > 0 {
-		names = append(names, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(names, ", ")
-}
-
 // signalOnce is -s.
-func (k *killer) signalOnce(targets []*target) {
+func (j *job) signalOnce(targets []*target) {
 	for _, t := range targets {
 		if t.err != nil || t.same != nil {
 			continue
 		}
-		switch err := t.prey.signal(k.signal); err {
+		switch err := t.set.signal(j.signal); err {
 		case nil:
-			k.say(t, "%s sent to %s", posix.SignalName(k.signal), t.prey.name)
+			j.say(t, "%s sent to %s", posix.SignalName(j.signal), t.set.name)
+			t.err = t.partly()
 		case unix.ESRCH:
 			t.err = errNotRunning
 		default:
@@ -74,91 +66,101 @@ func (k *killer) signalOnce(targets []*target) {
 	}
 }
 
+// partly is the Failure that lists the members which may not be signalled, if
+// there are any: kill(2) says nothing of them.
+func (t *target) partly() error {
+	if t.set.alone || unix.Geteuid() == 0 && t.set.guard == nil {
+		return nil
+	}
+	if pids := t.set.denied(); len(pids) > 0 {
+		return posix.Failf(posix.StatusSurvived, "%s: %w: %s", t.set.name, unix.EPERM, posix.DescribeAll(pids))
+	}
+	return nil
+}
+
 // survived is the Failure that lists who is left.
 func (t *target) survived(why error) error {
-	alive, err := t.prey.living()
+	alive, err := t.set.living()
 	if err != nil {
 		return err
 	}
-	return posix.Failf(posix.StatusSurvived, "%s: %w: %s", t.prey.name, why, describe(alive))
+	return posix.Failf(posix.StatusSurvived, "%s: %w: %s", t.set.name, why, posix.DescribeAll(alive))
 }
 
 var errStillAlive = errors.New("still alive")
 
-// end goes through the schedule with all targets at once.
-func (k *killer) end(targets []*target) {
-	var left []*target
-	counted := sync.OnceValues(count)
-	k.progress = newProgress(k.quiet)
-	for _, t := range targets {
-		switch {
-		case t.err == nil && t.same == nil:
-			if t.err = k.lookAround(t, counted); t.err == nil {
+// end goes through the schedule with all targets at once, and again with what
+// it finds then to be the same daemon's: the run that a supervisor had begun.
+func (j *job) end(targets []*target) {
+	listed := sync.OnceValues(listAll)
+	j.progress = newProgress(j.quiet)
+	for round, now := 0, targets; len(now) > 0 && round < 10; round++ {
+		var left, again []*target
+		for _, t := range now {
+			if t.same != nil {
+				continue
+			}
+			if errors.Is(t.err, errNotRunning) {
+				j.tellNotRunning(t)
+				j.clear(t)
+			}
+			if t.err == nil {
+				t.err = j.lookAround(t, listed)
+			}
+			if t.err == nil {
+				j.askSupervisor(t)
 				left = append(left, t)
 			}
-		case errors.Is(t.err, errNotRunning):
-			k.remove(t)
 		}
-	}
-	for i := 0; len(left) > 0; i++ {
-		step, ok := k.plan.step(i)
-		if !ok {
-			break
+		for i := 0; len(left) > 0; i++ {
+			step, ok := j.plan.step(i)
+			if !ok {
+				break
+			}
+			next, _ := j.plan.step(i + 1)
+			left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), next.Signal)
 		}
-		next, _ := k.plan.step(i + 1)
-		left = k.await(k.send(left, step.Signal), time.Now().Add(step.Wait), next.Signal)
+		j.progress.clear(j.errs)
+		for _, t := range left {
+			t.err = t.survived(errStillAlive)
+		}
+		for _, t := range now {
+			if t.err == nil && t.same == nil && j.lookAgain(t) {
+				again = append(again, t)
+			}
+		}
+		now = again
 	}
-	k.progress.clear(k.errs)
-	for _, t := range left {
-		t.err = t.survived(errStillAlive)
-	}
-	k.lookAgain(targets)
 	for _, t := range targets {
 		if t.same != nil {
 			if t.err = t.same.err; t.err == nil {
-				k.remove(t)
+				j.lookAgain(t)
 			}
 		}
 	}
 }
 
-// lookAgain is for the pidfiles of supervisors that are gone by now: one may
-// have started its command after all, or left something of the last run.
-func (k *killer) lookAgain(targets []*target) {
-	var more []*target
-	for _, t := range targets {
-		if !t.between || t.err != nil || !t.file.Current() {
-			continue
-		}
-		t.between = false
-		if t.prey, t.err = k.examine(t); t.err == nil {
-			t.err = k.check(t)
-		}
-		more = append(more, t)
-	}
-	if len(more) == 0 {
-		return
-	}
-	k.end(more)
-	for _, t := range more {
-		if errors.Is(t.err, errNotRunning) || t.err == errAgain { // a newcomer's
-			t.err = nil
-		}
+// askSupervisor has the daemon's supervisor start it no more.
+func (j *job) askSupervisor(t *target) {
+	if t.daemon != nil && t.daemon.Supervisor != nil && j.scope != theProcess {
+		t.daemon.Supervisor.Signal(unix.SIGUSR1)
 	}
 }
 
 // send sends a signal of the schedule, and returns who has to be waited for.
-func (k *killer) send(targets []*target, sig unix.Signal) (left []*target) {
+func (j *job) send(targets []*target, sig unix.Signal) (left []*target) {
 	for _, t := range targets {
-		switch err := t.prey.signal(sig); err {
+		switch err := t.set.signal(sig); err {
 		case nil:
-			k.say(t, "%s sent to %s", posix.SignalName(sig), t.prey.name)
-			if sig != unix.SIGKILL && sig != unix.SIGSTOP && sig != unix.SIGTSTP {
-				t.prey.signal(unix.SIGCONT) // a stopped member acts on nothing else
+			if sig != 0 {
+				j.say(t, "%s sent to %s", posix.SignalName(sig), t.set.name)
+			}
+			if sig != 0 && sig != unix.SIGKILL && sig != unix.SIGSTOP && sig != unix.SIGTSTP {
+				t.set.signal(unix.SIGCONT) // a stopped member acts on nothing else
 			}
 			left = append(left, t)
 		case unix.ESRCH:
-			k.gone(t)
+			j.gone(t)
 		default:
 			t.err = t.survived(err)
 		}
@@ -167,21 +169,21 @@ func (k *killer) send(targets []*target, sig unix.Signal) (left []*target) {
 }
 
 // await waits for the targets to end, and returns those that have not.
-func (k *killer) await(targets []*target, deadline time.Time, next unix.Signal) []*target {
+func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*target {
 	for len(targets) > 0 {
 		var watches []*posix.Watch
 		for _, t := range targets {
 			watches = append(watches, t.watch)
 		}
 		until := deadline
-		if soon := time.Now().Add(time.Second); k.progress.wanted && soon.Before(until) {
+		if soon := time.Now().Add(time.Second); j.progress.wanted && soon.Before(until) {
 			until = soon
 		}
 		posix.Await(until, watches...)
 		targets = slices.DeleteFunc(targets, func(t *target) bool {
 			switch {
 			case t.watch.Gone:
-				k.gone(t)
+				j.gone(t)
 			case t.watch.Err != nil:
 				t.err = t.watch.Err
 			default:
@@ -192,77 +194,114 @@ func (k *killer) await(targets []*target, deadline time.Time, next unix.Signal) 
 		if !time.Now().Before(deadline) {
 			break
 		}
-		k.progress.show(k.errs, targets, deadline, next)
+		j.progress.show(j.errs, targets, deadline, next)
 	}
 	return targets
 }
 
-// gone is called when nothing is left of the prey.
-func (k *killer) gone(t *target) {
-	if t.prey.guard != nil {
-		if alive, err := t.prey.living(); err == nil && len(alive) > 0 {
-			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", t.prey.guard))
+// gone is called when nothing is left of the set.
+func (j *job) gone(t *target) {
+	if t.set.guard != nil {
+		if alive, err := t.set.living(); err == nil && len(alive) > 0 {
+			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", t.set.guard))
 			return
 		}
 	}
-	if s := t.supervisor; s != nil && !s.Wait(lastWait) { // it sees the record lock, and ends
-		t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
-		return
-	}
-	k.say(t, "%s is gone after %.1f s", t.prey.name, time.Since(k.progress.began).Seconds())
-	if t.between {
-		return
-	}
-	locked := k.remove(t)
-	if !k.quiet {
-		k.reportEscaped(t, locked)
-	}
+	j.say(t, "%s %s gone after %.1f s", t.set.name, t.set.are, time.Since(j.progress.began).Seconds())
 }
 
-// remove unlinks the pidfile of a daemon that is gone, if it still is the one
-// that was read. Our record lock keeps every start off it meanwhile. Locked
-// says that somebody else still holds the flock.
-func (k *killer) remove(t *target) (locked bool) {
-	f := t.file
-	if f == nil {
+// lookAgain is called when a daemon has been ended: it asks whose the pidfile is
+// now, and removes it. What still has the same lock's maker, and is in its
+// session, is of that daemon: then that is the target, and again is true. What
+// has another maker is a newcomer's.
+func (j *job) lookAgain(t *target) (again bool) {
+	t.ended = true
+	if t.file == nil {
+		j.reportEscaped(t, nil)
 		return false
 	}
-	ours := f.Operate(unix.F_RDLCK) == nil // after a supervisor, it is not yet
-	// A start gives up now. So does a supervisor whose command has just ended,
-	// and then it leaves the file to us.
-	var begun []int
-	for end := time.Now().Add(lastWait); ; time.Sleep(time.Millisecond) {
-		locked = f.TryLock() != nil // where it cannot be told, too
-		if begun = nil; locked {
-			_, begun, _ = f.Holders() // a start's, and not an escapee's
+	before, s := t.daemon, t.daemon.Supervisor
+	var now *posix.Daemon
+	for deadline := time.Now().Add(lastWait); ; now.Close() {
+		ended := s == nil || j.scope == theProcess || s.Wait(100*time.Millisecond)
+		var err error
+		if now, err = t.file.Ask(false); err != nil {
+			if !ended {
+				s.Wait(lastWait)
+			}
+			j.removed(t, err)
+			j.reportEscaped(t, nil)
+			return false
 		}
-		if len(begun) == 0 || !time.Now().Before(end) {
+		if ended || now.Maker == before.Maker && (now.Answer == posix.Running || now.Answer == posix.Leaderless) {
 			break
 		}
+		if time.Now().After(deadline) {
+			now.Close()
+			t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
+			return false
+		}
 	}
-	before := string(f.Content)
-	err := f.Read()
+	sid, kin := now.Maker, now.Kin
+	if now.Process != nil {
+		sid, _ = unix.Getsid(now.Process.PID)
+	}
 	switch {
-	case err != nil:
-	case locked && t.prey != nil && t.prey.alone && !k.force:
-		k.note(t, "not removed: its lock is held by others of its group")
-		return locked
-	case len(begun) > 0 && ours && t.err != nil: // a supervisor that has not noticed, and may yet start it again
-		t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, describe(begun))
-		return locked
-	case len(begun) > 0, string(f.Content) != before:
-		err = posix.ErrMoved
-	default:
-		err = f.Unlink()
+	case !now.Lives() || now.Answer == posix.Escaped || now.Maker == 0 || now.Maker != before.Maker:
+	case j.scope == theProcess:
+		j.note(t, "not removed: it still runs (%s)", now)
+		now.Close()
+		return false
+	case sid == now.Maker:
+		before.Close()
+		t.daemon = now
+		if t.err = j.answer(t); t.err == nil {
+			t.err = j.check(t)
+		}
+		return t.err == nil || errors.Is(t.err, errNotRunning)
+	case now.Process != nil: // it emptied its pidfile
+		kin = []int{now.Process.PID}
 	}
-	f.Unlock() // another operand may be the same file
+	now.Close()
+	j.removed(t, t.file.Remove(before))
+	j.reportEscaped(t, kin)
+	return false
+}
+
+// removed says what became of the pidfile of a daemon that is gone. False: it
+// may be another daemon's by now.
+func (j *job) removed(t *target, err error) bool {
 	switch err {
 	case nil:
-		k.say(t, "removed")
-	case posix.ErrMoved:
-		k.say(t, "not removed: it is another one by now")
+		j.say(t, "removed")
+	case posix.ErrMoved, posix.ErrBusy:
+		if !t.file.Missing() {
+			j.say(t, "not removed: it is another daemon's by now")
+			return false
+		}
+		j.say(t, "removed by the daemon")
+	case posix.ErrLocked:
+		j.note(t, "not removed: it is locked, and not yours")
 	default: // which is no reason to say that the daemon runs
-		fmt.Fprintf(k.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
+		fmt.Fprintf(j.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
 	}
-	return locked
+	return true
+}
+
+// clear removes the pidfile of a daemon that did not run. If it has come to be
+// another one's meanwhile, that is looked at.
+func (j *job) clear(t *target) {
+	for range 10 {
+		keep := t.file == nil || t.daemon.Answer == posix.Stranger || t.daemon.Answer == posix.Between
+		if !keep {
+			keep = j.removed(t, t.file.Remove(t.daemon))
+		}
+		if keep {
+			return
+		}
+		t.close()
+		if t.err = j.look(t); !errors.Is(t.err, errNotRunning) {
+			return
+		}
+	}
 }

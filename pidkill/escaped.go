@@ -3,28 +3,22 @@ package main
 import (
 	"maps"
 	"slices"
-	"strings"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"procgroup/internal/posix"
 )
 
-// escapee is a process that belonged to a daemon and left its group.
-type escapee struct {
-	*posix.Handle
-	option string // that would have reached it
-}
-
-// census is who is in which group and session.
-type census struct {
+// listing is who is in which group and session.
+type listing struct {
 	pids             []int // ascending, as all lists here
 	groups, sessions map[int][]int
 }
 
-func count() (*census, error) {
+func listAll() (*listing, error) {
 	pids, err := posix.PIDs()
-	c := &census{pids, map[int][]int{}, map[int][]int{}}
+	c := &listing{pids, map[int][]int{}, map[int][]int{}}
 	for _, pid := range pids {
 		if id, err := unix.Getpgid(pid); err == nil {
 			c.groups[id] = append(c.groups[id], pid)
@@ -38,7 +32,7 @@ func count() (*census, error) {
 
 // children tells the children of these processes and of their descendants, by
 // whichever side is cheaper to ask.
-func (c *census) children(members []int) (of func(pid int) []int, err error) {
+func (c *listing) children(members []int) (of func(pid int) []int, err error) {
 	if 2*len(members) <= len(c.pids) {
 		return func(pid int) []int {
 			list, _ := posix.Children(pid)
@@ -57,33 +51,33 @@ func (c *census) children(members []int) (of func(pid int) []int, err error) {
 	return func(pid int) []int { return byParent[pid] }, err
 }
 
-// lookAround finds the escapees while their links to the daemon are whole,
-// unless its leader is there and has no children. The members that it meets
-// meanwhile need not be looked for again.
-func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
-	p := t.prey
-	if k.quiet || p.group == nil {
+// lookAround finds who left the group while their links to the daemon are
+// whole, unless its leader is there and has no children. The members that it
+// meets meanwhile need not be looked for again.
+func (j *job) lookAround(t *target, listed func() (*listing, error)) error {
+	s := t.set
+	if j.quiet || s.group == nil {
 		return nil
 	}
-	if p.group.Leader != nil {
-		if children, err := posix.Children(p.group.ID); err == nil && len(children) == 0 {
+	if s.group.Leader != nil {
+		if children, err := posix.Children(s.group.ID); err == nil && len(children) == 0 {
 			return nil
 		}
 	}
-	all, err := counted()
+	all, err := listed()
 	if err != nil {
 		return err
 	}
-	members := slices.Clip(all.groups[p.group.ID])
+	members := slices.Clip(all.groups[s.group.ID])
 	t.watch.Begin(members...)
-	reach := map[int]string{} // by what option
-	sid, _ := unix.Getsid(p.root.PID)
+	left := map[int]bool{} // the group; true: a descendant
+	sid, _ := unix.Getsid(s.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
-	if sid > 0 && sid != own && (p.has(sid) || !posix.Lives(sid)) {
+	if sid > 0 && sid != own && (s.has(sid) || !posix.Lives(sid)) {
 		for _, pid := range all.sessions[sid] {
-			if !p.has(pid) {
-				reach[pid] = "-S"
+			if !s.has(pid) {
+				left[pid] = false
 			}
 		}
 	}
@@ -93,19 +87,15 @@ func (k *killer) lookAround(t *target, counted func() (*census, error)) error {
 	}
 	for queue := members; len(queue) > 0; queue = queue[1:] {
 		for _, pid := range children(queue[0]) {
-			if p.has(pid) || strings.HasSuffix(reach[pid], "-T") {
-				continue
+			if !s.has(pid) && !left[pid] {
+				left[pid] = true
+				queue = append(queue, pid)
 			}
-			reach[pid] = "-T"
-			if id, _ := unix.Getsid(pid); id == sid && sid > 0 {
-				reach[pid] = "-S or -T"
-			}
-			queue = append(queue, pid)
 		}
 	}
-	for _, pid := range slices.Sorted(maps.Keys(reach)) {
-		if h, err := t.pin(pid); err == nil && (reach[pid] != "-S" || t.after(h)) {
-			t.escaped = append(t.escaped, escapee{h, reach[pid]})
+	for _, pid := range slices.Sorted(maps.Keys(left)) {
+		if h, err := t.pin(pid); err == nil && (left[pid] || t.after(h)) {
+			t.escaped = append(t.escaped, h)
 		}
 	}
 	return nil
@@ -119,31 +109,36 @@ func (t *target) after(h *posix.Handle) bool {
 	if leader, err := posix.ReadStat(pgid); err == nil {
 		start = leader.Start
 	}
-	if leader := t.prey.group.Leader; leader != nil {
+	if leader := t.set.group.Leader; leader != nil {
 		return start > leader.Start
 	}
-	return t.file != nil && !t.file.Before(start)
+	return t.file != nil && !t.file.AsOld(start)
 }
 
-// reportEscaped says who got away and still lives, and what would reach them.
-func (k *killer) reportEscaped(t *target, locked bool) {
-	by := map[string][]int{} // what option
-	for _, e := range t.escaped {
-		if !e.Exited() {
-			by[e.option] = append(by[e.option], e.PID)
+// reportEscaped says who got away and still lives, kin among them, and how to
+// end them now.
+func (j *job) reportEscaped(t *target, kin []int) {
+	pids := kin
+	for _, h := range t.escaped {
+		if !h.Exited() && !slices.Contains(kin, h.PID) {
+			pids = append(pids, h.PID)
 		}
 	}
-	for _, option := range slices.Sorted(maps.Keys(by)) {
-		k.note(t, "left the group and still runs (%s would have reached it): %s", option, describe(by[option]))
+	if len(pids) > 0 {
+		slices.Sort(pids)
+		j.note(t, "left the group and still runs (%s ends it): %s", byGroup(pids), posix.DescribeAll(pids))
 	}
-	if !locked || t.prey.alone {
-		return
-	}
-	holders, _, _ := t.file.Holders()
-	for _, pid := range holders {
-		reported := slices.ContainsFunc(t.escaped, func(e escapee) bool { return e.PID == pid })
-		if pgid, err := unix.Getpgid(pid); err == nil && !reported {
-			k.note(t, "left the group and still holds the lock (pidkill -g %d would reach it): %s", pgid, posix.Describe(pid))
+}
+
+// byGroup is the command that ends the groups of some processes.
+func byGroup(pids []int) string {
+	command := "pidkill -g"
+	var groups []int
+	for _, pid := range pids {
+		if pgid, err := unix.Getpgid(pid); err == nil && !slices.Contains(groups, pgid) {
+			groups = append(groups, pgid)
+			command += " " + strconv.Itoa(pgid)
 		}
 	}
+	return command
 }

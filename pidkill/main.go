@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,11 +25,12 @@ the pidfile.
   -r, --retry SCHEDULE  signals and waits (default TERM/10/KILL/5); what
                         follows "forever" is repeated
   -9, --kill            the same as -r KILL/5
-  -s, --signal SIG      send SIG once and do nothing else
+  -s, --signal SIG      send SIG once, to the daemon's process, and do nothing else
+  -a, --all             with -s: to every process of the group
   -g, --group           operands are process group IDs
   -S, --session         the whole session
   -T, --tree            the group, and all descendants that left it
-  -1, --single          the process alone
+  -L, --leader          the daemon's process alone
   -0, --status          send nothing; tell whether it runs
   -m, --must-run        not running is status 1
   -n, --dry-run         say who would get which signal
@@ -41,11 +43,12 @@ the pidfile.
 
 var options = []posix.Option{
 	{Letter: '0', Long: "status"},
-	{Letter: '1', Long: "single"},
 	{Letter: '9', Long: "kill"},
+	{Letter: 'a', Long: "all"},
 	{Letter: 'f', Long: "force"},
 	{Letter: 'g', Long: "group"},
 	{Letter: 'h', Long: "help"},
+	{Letter: 'L', Long: "leader"},
 	{Letter: 'm', Long: "must-run"},
 	{Letter: 'n', Long: "dry-run"},
 	{Letter: 'q', Long: "quiet"},
@@ -65,11 +68,11 @@ const (
 	theGroup   scope = 'g'
 	theSession scope = 'S'
 	theTree    scope = 'T'
-	theProcess scope = '1'
+	theProcess scope = 'L'
 )
 
-// killer is a command line, and where its messages go.
-type killer struct {
+// job is a command line, and where its messages go.
+type job struct {
 	operands  []string
 	plan      schedule
 	signal    unix.Signal // with -s
@@ -92,15 +95,15 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
 	posix.QuitQuietly()
-	k, err := parse(args)
+	j, err := parse(args)
 	switch {
 	case err != nil:
 		fmt.Fprintf(stderr, "pidkill: %v\n%s\n", err, usage)
 		return posix.StatusUsage
-	case k.help:
+	case j.help:
 		io.WriteString(stdout, help)
 		return posix.StatusOK
-	case k.version:
+	case j.version:
 		fmt.Fprintf(stdout, "pidkill (procgroup) %s\n", posix.Version)
 		return posix.StatusOK
 	}
@@ -108,21 +111,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "pidkill: /proc: not mounted, or of another PID namespace")
 		return posix.StatusRefused
 	}
-	k.out, k.errs = stdout, stderr
+	j.out, j.errs = stdout, stderr
 	status := posix.StatusOK
-	for some := range slices.Chunk(k.operands, atOnce()) {
-		targets := k.find(some)
+	for some := range slices.Chunk(j.operands, atOnce()) {
+		targets := j.find(some)
 		switch {
-		case k.status:
-			k.tell(targets)
-		case k.dryRun:
-			k.explain(targets)
-		case k.signal != 0:
-			k.signalOnce(targets)
+		case j.status:
+			j.tell(targets)
+		case j.dryRun:
+			j.explain(targets)
+		case j.signal != 0:
+			j.signalOnce(targets)
 		default:
-			k.end(targets)
+			j.end(targets)
 		}
-		status = max(status, k.conclude(targets))
+		status = max(status, j.conclude(targets))
 	}
 	return status
 }
@@ -138,49 +141,57 @@ func atOnce() int {
 }
 
 // conclude reports what became of each operand; the largest status counts.
-func (k *killer) conclude(targets []*target) (status int) {
+func (j *job) conclude(targets []*target) (status int) {
 	for _, t := range targets {
 		switch {
 		case t.err == nil:
+		case errors.Is(t.err, errNotRunning) && t.ended:
 		case errors.Is(t.err, errNotRunning):
-			k.note(t, "%v", t.err)
-			status = max(status, k.notRunning(t))
+			j.tellNotRunning(t)
+			status = max(status, j.notRunning(t))
 		default:
 			err := fmt.Errorf("%s: %w", t.name, t.err)
-			status = max(status, posix.Report(k.errs, "pidkill", err, posix.StatusRefused))
+			status = max(status, posix.Report(j.errs, "pidkill", err, posix.StatusRefused))
 		}
 		t.close()
 	}
 	return status
 }
 
+func (j *job) tellNotRunning(t *target) {
+	if !t.told && !t.ended {
+		j.note(t, "%v", t.err)
+	}
+	t.told = true
+}
+
 // notRunning is the status for a daemon that does not run.
-func (k *killer) notRunning(t *target) int {
+func (j *job) notRunning(t *target) int {
 	switch {
-	case k.status && t.file == nil:
+	case j.status && t.file == nil:
 		return posix.StatusNoFile
-	case k.status || k.mustRun || k.signal != 0:
+	case j.status || j.mustRun || j.signal != 0 || t.daemon != nil && t.daemon.Answer == posix.Between:
 		return posix.StatusNotRunning
 	}
 	return posix.StatusOK
 }
 
 // note says something about an operand, unless -q.
-func (k *killer) note(t *target, format string, args ...any) {
-	if !k.quiet {
-		k.progress.clear(k.errs)
-		fmt.Fprintf(k.errs, "pidkill: %s: %s\n", t.name, fmt.Sprintf(format, args...))
+func (j *job) note(t *target, format string, args ...any) {
+	if !j.quiet {
+		j.progress.clear(j.errs)
+		fmt.Fprintf(j.errs, "pidkill: %s: %s\n", t.name, fmt.Sprintf(format, args...))
 	}
 }
 
 // say is a note with -v.
-func (k *killer) say(t *target, format string, args ...any) {
-	if k.verbose {
-		k.note(t, format, args...)
+func (j *job) say(t *target, format string, args ...any) {
+	if j.verbose {
+		j.note(t, format, args...)
 	}
 }
 
-func parse(args []string) (*killer, error) {
+func parse(args []string) (*job, error) {
 	given, operands, guarded, err := posix.Getopt(options, args)
 	if err != nil {
 		return nil, err
@@ -188,7 +199,7 @@ func parse(args []string) (*killer, error) {
 	has := func(letter byte) bool {
 		return slices.ContainsFunc(given, func(o posix.Given) bool { return o.Letter == letter })
 	}
-	k := &killer{
+	j := &job{
 		operands: operands,
 		scope:    theGroup,
 		groups:   has('g'),
@@ -201,37 +212,42 @@ func parse(args []string) (*killer, error) {
 		help:     has('h'),
 		version:  has('V'),
 	}
-	k.plan, _ = parseSchedule("TERM/10/KILL/5")
+	if has('s') && !has('g') && !has('a') {
+		j.scope = theProcess // as a reload is meant
+	}
+	j.plan, _ = parseSchedule("TERM/10/KILL/5")
+	reach := byte(0)
 	for _, o := range given {
 		switch o.Letter {
-		case '1', 'S', 'T':
-			if k.scope != theGroup && k.scope != scope(o.Letter) {
-				return nil, errors.New("-1, -S and -T: choose one")
+		case 'L', 'S', 'T':
+			if reach != 0 && reach != o.Letter {
+				return nil, errors.New("-L, -S and -T: choose one")
 			}
-			k.scope = scope(o.Letter)
+			reach = o.Letter
+			j.scope = scope(o.Letter)
 		case '9':
-			k.plan, _ = parseSchedule("KILL/5")
+			j.plan, _ = parseSchedule("KILL/5")
 		case 'r':
-			k.plan, err = parseSchedule(o.Arg)
+			j.plan, err = parseSchedule(o.Arg)
 		case 's':
-			k.signal, err = posix.ParseSignal(o.Arg)
+			j.signal, err = posix.ParseSignal(o.Arg)
 		case 't':
 			if _, err = posix.ParseDuration(o.Arg); err == nil {
-				k.plan, _ = parseSchedule("TERM/" + o.Arg + "/KILL/5")
+				j.plan, _ = parseSchedule("TERM/" + o.Arg + "/KILL/5")
 			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("-%c: %w", o.Letter, err)
 		}
 	}
-	if k.help || k.version {
-		return k, nil
+	if j.help || j.version {
+		return j, nil
 	}
 	stray, isStray := posix.Stray(operands, guarded)
 	switch plans := has('t') || has('r') || has('9'); {
 	case isStray:
 		return nil, fmt.Errorf("%s: options come before the operands", posix.Escape(stray))
-	case len(operands) == 0 && k.groups:
+	case len(operands) == 0 && j.groups:
 		return nil, errors.New("which process group?")
 	case len(operands) == 0:
 		return nil, errors.New("which pidfile?")
@@ -239,14 +255,36 @@ func parse(args []string) (*killer, error) {
 		return nil, errors.New("an operand is empty")
 	case has('t') && has('r'), has('t') && has('9'), has('r') && has('9'):
 		return nil, errors.New("-t, -r and -9: choose one")
-	case k.signal != 0 && plans:
+	case j.signal != 0 && plans:
 		return nil, errors.New("-s sends one signal: -t, -r and -9 make no sense with it")
-	case k.status && (plans || k.signal != 0 || k.dryRun):
+	case j.status && (plans || j.signal != 0 || j.dryRun):
 		return nil, errors.New("-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it")
-	case k.groups && k.scope == theProcess:
-		return nil, errors.New("-g and -1: choose one")
-	case k.verbose && k.quiet:
+	case has('a') && j.signal == 0:
+		return nil, errors.New("-a goes with -s: without it the whole group is ended anyway")
+	case has('a') && reach != 0:
+		return nil, fmt.Errorf("-a and -%c: choose one", reach)
+	case j.groups && j.scope == theProcess:
+		return nil, errors.New("-g and -L: choose one")
+	case j.verbose && j.quiet:
 		return nil, errors.New("-v and -q: choose one")
 	}
-	return k, nil
+	for _, word := range operands {
+		if err := j.checkOperand(word); err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
+}
+
+// checkOperand tells a number from a pidfile, before anything is done.
+func (j *job) checkOperand(word string) error {
+	number := strings.Trim(word, "0123456789") == ""
+	var st unix.Stat_t
+	switch {
+	case j.groups && !number:
+		return fmt.Errorf("%s: not a process group ID", posix.Escape(word))
+	case !j.groups && number && unix.Lstat(word, &st) == unix.ENOENT:
+		return fmt.Errorf("%s: a number: did you mean -g %s?", word, word)
+	}
+	return nil
 }

@@ -38,9 +38,14 @@ func TestUsage(t *testing.T) {
 		"a.pid -9":               "-9: options come before the operands",
 		"-9 -t 1 a.pid":          "-t, -r and -9: choose one",
 		"-r TERM/1 -t 1 a.pid":   "-t, -r and -9: choose one",
-		"-S -T a.pid":            "-1, -S and -T: choose one",
-		"-1S a.pid":              "-1, -S and -T: choose one",
-		"-g -1 5":                "-g and -1: choose one",
+		"-S -T a.pid":            "-L, -S and -T: choose one",
+		"-LS a.pid":              "-L, -S and -T: choose one",
+		"-1 a.pid":               "-1: unknown option",
+		"-g -L 5":                "-g and -L: choose one",
+		"-a a.pid":               "-a goes with -s: without it the whole group is ended anyway",
+		"-aT -s HUP a.pid":       "-a and -T: choose one",
+		"1234567":                "1234567: a number: did you mean -g 1234567?",
+		"-g 5 x":                 "x: not a process group ID",
 		"-s HUP -9 a.pid":        "-s sends one signal: -t, -r and -9 make no sense with it",
 		"-0 -s HUP a.pid":        "-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it",
 		"-0n a.pid":              "-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it",
@@ -111,7 +116,7 @@ func victim(t *testing.T, script string) int {
 // FuzzUsage has what is wrong in a command line said in one line that a
 // terminal may see, and nothing accepted that contradicts itself.
 func FuzzUsage(f *testing.F) {
-	for _, s := range []string{"-r\x00TERM/\x1b\x00a", "-s\x00a\nb", "-t1\x00-9\x00a", "-0n\x00a", "a\x00-\x1b", "--\x00-9", "-g\x001"} {
+	for _, s := range []string{"-r\x00TERM/\x1b\x00a", "-s\x00a\nb", "-t1\x00-9\x00a", "-0n\x00a", "a\x00-\x1b", "--\x00-9", "-g\x001", "12", "-as1\x00a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
@@ -136,10 +141,9 @@ func TestGroupIDs(t *testing.T) {
 	}
 	member := strconv.Itoa(pids[0])
 	for operand, want := range map[string]string{
-		"x":       "x: not a process group ID",
-		"1":       "1: no process group that may be ended",
-		"4194305": "4194305: no process group that may be ended",
-		member:    fmt.Sprintf("%s: not running (process %s is in group %d)", member, member, child),
+		"1":       "1: refused: no process group that may be ended",
+		"4194305": "4194305: refused: no process group that may be ended",
+		member:    fmt.Sprintf("%s: process %s leads no group: it is in group %d", member, member, child),
 	} {
 		status, _, errs := pidkill("-g", "-0", operand)
 		if want = "pidkill: " + want + "\n"; errs != want {

@@ -29,7 +29,7 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 		return
 	}
 	t := targets[0]
-	line := "waiting for " + t.prey.name
+	line := "waiting for " + t.set.name
 	if pid := t.watch.PID(); pid != 0 { // else it has ended just now
 		line += ": " + posix.Describe(pid)
 	}

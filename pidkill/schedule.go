@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"procgroup/internal/posix"
 )
 
@@ -22,9 +24,15 @@ type schedule struct {
 const lastWait = 5 * time.Second
 
 // parseSchedule reads TERM/10/KILL/5: signals and waits in turn, where a wait
-// may be missing, and "forever" once before a signal.
+// may be missing, and "forever" once before a signal. A signal may have a dash
+// before it, signal 0 only waits, and one number alone is a time, as in
+// start-stop-daemon(8).
 func parseSchedule(s string) (schedule, error) {
 	plan := schedule{loop: -1}
+	if d, err := posix.ParseDuration(s); err == nil {
+		plan.steps = []posix.Step{{Signal: unix.SIGTERM, Wait: d}, {Signal: unix.SIGKILL, Wait: d}}
+		return plan, nil
+	}
 	waiting := false // the last word was a signal
 	for _, word := range strings.Split(s, "/") {
 		if word == "forever" {
@@ -41,8 +49,8 @@ func parseSchedule(s string) (schedule, error) {
 				continue
 			}
 		}
-		sig, err := posix.ParseSignal(word)
-		if err != nil {
+		sig, err := posix.ParseSignal(strings.TrimPrefix(word, "-"))
+		if err != nil && word != "0" {
 			return plan, fmt.Errorf("%s: expected a signal (TERM/10/KILL/5)", posix.Escape(word))
 		}
 		plan.steps = append(plan.steps, posix.Step{Signal: sig})

@@ -18,6 +18,11 @@ func TestSchedule(t *testing.T) {
 		"RTMIN+3/1/TERM/9":    "RTMIN+3/1/TERM/9", // after a signal a number is a time
 		"TERM/9/9":            "TERM/9/KILL/5",
 		"HUP/forever/KILL/.5": "HUP/0/forever/KILL/0.5",
+		"30":                  "TERM/30/KILL/30",
+		"0.5":                 "TERM/0.5/KILL/0.5",
+		"0/30/KILL/5":         "0/30/KILL/5",
+		"-TERM/30/-KILL/5":    "TERM/30/KILL/5",
+		"TERM/10/0":           "TERM/10/0/5",
 	} {
 		plan, err := parseSchedule(text)
 		if err != nil || plan.String() != want {
@@ -25,7 +30,7 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "/", "0.5", "99/TERM", "TERM/", "TERM/10/", "TERM//KILL", "TERM/10/0", "TERM/-1", "TERM/x",
+		"", "/", "0.5/TERM", "99/TERM", "TERM/", "TERM/10/", "TERM//KILL", "TERM/--9", "-0/5", "TERM/x",
 		"forever", "TERM/5/forever", "forever/TERM", "forever/TERM/0", "forever/forever/TERM/1", "TERM/forever/KILL/1/forever/KILL/1",
 	} {
 		if plan, err := parseSchedule(text); err == nil {
@@ -51,7 +56,7 @@ func TestScheduleSteps(t *testing.T) {
 }
 
 func FuzzSchedule(f *testing.F) {
-	for _, s := range []string{"TERM/10/KILL/5", "forever/9/5", "TERM/forever/KILL/0.5", "15", "TERM//"} {
+	for _, s := range []string{"TERM/10/KILL/5", "forever/9/5", "TERM/forever/KILL/0.5", "15", "0/5/-9", "TERM//"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -61,7 +66,7 @@ func FuzzSchedule(f *testing.F) {
 		}
 		for i := range 2 * len(plan.steps) {
 			step, ok := plan.step(i)
-			if ok && (step.Wait < 0 || step.Signal < 1 || step.Signal > 64) || i < len(plan.steps) && !ok {
+			if ok && (step.Wait < 0 || step.Signal < 0 || step.Signal > 64) || i < len(plan.steps) && !ok {
 				t.Errorf("%q: step %d is %v, %v", s, i, step, ok)
 			}
 		}

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,18 +12,19 @@ import (
 
 // target is what one operand stands for.
 type target struct {
-	name string         // of the operand, safe to print
-	file *posix.Pidfile // nil with -g, and where there is none
-	prey *prey          // nil: nothing to signal, see err
-	err  error          // why not, or what went wrong later
-	same *target        // an earlier operand with the same prey
+	operand string
+	name    string         // of the operand, safe to print
+	file    *posix.Pidfile // nil with -g, and where there is none
+	daemon  *posix.Daemon  // whose it is
+	set     *set           // who is to be signalled; nil: nobody, see err
+	err     error          // why not, or what went wrong later
+	same    *target        // an earlier operand with the same set
+	ended   bool           // it ran, and has been ended
+	told    bool           // that it does not run
 
-	seen, last sighting      // at this look at the pidfile, and at the one before
-	supervisor *posix.Handle // the session's leader, if it holds the lock too
-	between    bool          // the prey is a supervisor between two runs
-	watch      *posix.Watch  // follows the prey to its end
-	escaped    []escapee
-	pinned     []*posix.Handle // all that pin returned
+	watch   *posix.Watch // follows the set to its end
+	escaped []*posix.Handle
+	pinned  []*posix.Handle // all that pin returned
 }
 
 // pin gets hold of a process for as long as the target is open.
@@ -45,74 +44,79 @@ func (t *target) close() {
 	if t.watch != nil {
 		t.watch.Close()
 	}
+	t.daemon.Close()
 	if t.file != nil {
 		t.file.Close()
 	}
-	t.pinned, t.watch, t.file = nil, nil, nil
+	*t = target{operand: t.operand, name: t.name, told: t.told}
 }
 
 // errNotRunning is no failure, unless -m makes it one.
 var errNotRunning = errors.New("not running")
 
-// errAgain says that a pidfile is in a state that passes.
-var errAgain = errors.New("a start is under way")
-
-const (
-	// settle is how long a state may last that lies between two system calls
-	// of a start: empty and not locked, or locked with nobody at work.
-	settle = 50 * time.Millisecond
-	// patience is how long a start may take that is seen to be under way.
-	patience = 10 * time.Second
-)
+// patience is how long a start may take that is seen to be under way.
+const patience = 10 * time.Second
 
 // find makes out what each operand stands for. Nothing is signalled.
-func (k *killer) find(operands []string) (targets []*target) {
+func (j *job) find(operands []string) (targets []*target) {
 	known := map[string]*target{}
 	for _, operand := range operands {
-		t := &target{name: posix.Escape(operand)}
+		t := &target{operand: operand, name: posix.Escape(operand)}
 		targets = append(targets, t)
-		if k.groups {
-			t.prey, t.err = k.group(t, operand)
-		} else {
-			t.prey, t.err = k.pidfile(t, operand)
+		if t.err = j.look(t); t.err != nil || t.set == nil {
+			continue
 		}
-		if t.err == nil {
-			t.err = k.check(t)
-		}
-		if t.err == nil {
-			if t.same = known[t.prey.name]; t.same == nil {
-				known[t.prey.name] = t
-			}
+		if t.same = known[t.set.name]; t.same == nil {
+			known[t.set.name] = t
 		}
 	}
 	return targets
 }
 
-// check decides whether a prey may be signalled, and is there to be.
-func (k *killer) check(t *target) error {
-	if t.file != nil && !k.force {
-		if err := t.prey.restrict(t.file); err != nil {
-			return err
-		}
+// look finds the set that one operand stands for.
+func (j *job) look(t *target) (err error) {
+	if j.groups {
+		err = j.group(t)
+	} else {
+		err = j.pidfile(t)
 	}
-	if t.file == nil || !k.looks() { // else it was there just now
-		if err := t.follow(t.prey); err != nil {
-			return err
-		}
+	if err != nil || t.set == nil {
+		return err
 	}
-	if k.status {
-		return nil
-	}
-	return t.prey.forbidden()
+	return j.check(t)
 }
 
-// follow watches a prey from now on. The error is errNotRunning if the root,
+// check decides whether a set may be signalled, and is there to be.
+func (j *job) check(t *target) error {
+	supervisor := t.file != nil && t.daemon.Answer == posix.Between // root's, perhaps
+	if t.file != nil && !j.force && !supervisor {
+		if err := t.set.restrict(t.file); err != nil {
+			return err
+		}
+	}
+	if err := t.follow(); err != nil || j.status {
+		return err
+	}
+	if err := t.set.forbidden(); err != nil {
+		return err
+	}
+	// All or nothing: without the daemon's own process the others are spared.
+	if h := t.set.root; t.file != nil && t.set.mayNot(h) && !h.Exited() {
+		if t.set.guard != nil {
+			return fmt.Errorf("refused: %s, and it names %s; nothing was sent (-f overrides)", t.set.guard, posix.Describe(h.PID))
+		}
+		return fmt.Errorf("%s: %w; nothing was sent", posix.Describe(h.PID), unix.EPERM)
+	}
+	return nil
+}
+
+// follow watches the set from now on. The error is errNotRunning if the root,
 // perhaps a zombie, was the last that lived.
-func (t *target) follow(p *prey) error {
+func (t *target) follow() error {
 	if t.watch != nil {
 		t.watch.Close()
 	}
-	w := p.watch()
+	w := t.set.watch()
 	t.watch = w
 	for n := 0; n < 100 && w.PID() == 0 && !w.Gone && w.Err == nil; n++ {
 		posix.Await(time.Now(), w) // what ends elsewhere meanwhile can keep it from being sure
@@ -123,184 +127,129 @@ func (t *target) follow(p *prey) error {
 	return w.Err
 }
 
-// pidfile is what a pidfile stands for. It waits for a start under way.
-func (k *killer) pidfile(t *target, path string) (*prey, error) {
-	began := time.Now()
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		f, err := posix.OpenPidfile(path)
-		if err == unix.ENOENT {
-			return nil, fmt.Errorf("%w (no such file)", errNotRunning)
-		}
-		if err != nil {
-			return nil, err
-		}
-		t.file = f
-		p, err := k.examine(t)
-		switch {
-		case err != errAgain:
-			return p, err
-		case time.Since(began) > patience:
-			return nil, fmt.Errorf("%w since %v", err, patience)
-		}
-		t.close()
-		time.Sleep(pause)
-	}
-}
-
-// A sighting is a state of a pidfile that passes, unless it lasts.
-type sighting struct {
-	what    string
-	written time.Time // for a start under way writes
-	since   time.Time
-}
-
-// lasts tells whether every look for some time has found the same.
-func (t *target) lasts(what string) bool {
-	t.seen = sighting{what, t.file.Written, t.last.since}
-	if t.seen != t.last {
-		t.seen.since = time.Now()
-	}
-	return time.Since(t.seen.since) > settle
-}
-
-// examine reads the pidfile once.
-func (k *killer) examine(t *target) (*prey, error) {
-	f := t.file
-	t.last, t.seen = t.seen, sighting{}
-	if k.stops() {
-		// Until it is given back, no start goes past this file.
-		switch err := f.Operate(unix.F_RDLCK); {
-		case err == unix.EAGAIN:
-			return k.starting(t)
-		case err != nil:
-			return nil, err
-		case !f.Current():
-			return nil, errAgain
-		}
-	}
-	if err := f.Read(); err != nil {
-		return nil, err
-	}
-	pid, err := f.PID()
-	switch {
-	case err != nil && f.Operator(unix.F_RDLCK) != 0:
-		return nil, errAgain // empty, or blank while a start makes sure of space
-	case err == posix.ErrEmpty, f.IsVoid() && f.Operator(unix.F_RDLCK) == 0:
-		return k.nameless(t)
-	case err != nil:
-		return nil, err
-	}
-	p, err := k.identify(t, pid)
-	if k.looks() {
-		if err == nil && p.root.Exited() { // of which others may be left, or nothing
-			err = t.follow(p)
-		}
-		if errors.Is(err, errNotRunning) {
-			return k.between(t, err)
-		}
-	}
-	if err == nil && k.stops() && k.scope != theProcess {
-		sid, _ := unix.Getsid(p.root.PID)
-		if sid > 1 && sid != p.root.PID && f.KeptBy(sid) {
-			t.supervisor, _ = t.pin(sid)
-		}
-	}
-	return p, err
-}
-
-// stops tells whether daemons are ended, and not only looked at or signalled.
-func (k *killer) stops() bool { return !k.looks() && k.signal == 0 }
-
-// looks tells whether nothing is signalled at all.
-func (k *killer) looks() bool { return k.status || k.dryRun }
-
-// starting deals with a pidfile whose command somebody is about to start. A
-// supervisor may wait long before it does so again: then it is the daemon.
-func (k *killer) starting(t *target) (*prey, error) {
-	f := t.file
-	if err := f.Read(); err != nil {
-		return nil, err
-	}
-	_, err := f.PID()
-	by := f.Operator(unix.F_RDLCK)
-	// A start leaves the stale PID in the file for a moment only.
-	if err != nil || !t.lasts("supervisor "+strconv.Itoa(by)) || by < 2 || !f.HeldBy(by) {
-		return nil, errAgain
-	}
-	h, err := t.pin(by)
-	if err != nil || f.Operator(unix.F_RDLCK) != by {
-		return nil, errAgain
-	}
-	t.between = true
-	return alone("supervisor", h), nil
-}
-
-// between deals with a pidfile whose command has ended: a supervisor may be
-// about to start it again, or not even have noticed.
-func (k *killer) between(t *target, err error) (*prey, error) {
-	f := t.file
-	if f.Operator(unix.F_RDLCK) != 0 {
-		return k.starting(t)
-	}
-	if f.TryLock() != posix.ErrLocked {
-		f.Unlock()
-		return nil, err
-	}
-	_, keepers, _ := f.Holders()
-	switch {
-	case !t.lasts(fmt.Sprint("no command of ", keepers)): // a start lets the command have the lock
-		return nil, errAgain
-	case len(keepers) == 0:
-		return nil, err
-	}
-	h, gone := t.pin(keepers[0])
-	if gone != nil {
-		return nil, errAgain
-	}
-	return alone("supervisor", h), nil
-}
-
-// nameless deals with a pidfile that is empty, or whose PID a supervisor was
-// about to replace.
-func (k *killer) nameless(t *target) (*prey, error) {
-	f := t.file
-	err := f.TryLock()
-	if err == nil {
-		f.Unlock() // another operand may be the same file
-		settled := t.lasts("no lock")
-		switch {
-		case f.IsVoid(), settled && k.force:
-			return nil, errNotRunning // and it is removed
-		case settled:
-			return nil, posix.ErrEmpty
-		}
-		return nil, errAgain
-	}
-	if err != posix.ErrLocked {
-		return nil, err
-	}
-	// Daemonize was killed before it could write: who holds the lock is it.
-	// But not one that is no daemon: there a start has just begun.
-	holders, keepers, err := f.Holders()
-	switch {
-	case err != nil:
-		return nil, err
-	case len(keepers) > 0, len(holders) == 0 && !t.lasts("nobody"):
-		return nil, errAgain
-	case len(holders) == 0:
-		return nil, errors.New("empty, and locked by a process that cannot be seen")
-	}
-	leader := slices.IndexFunc(holders, func(pid int) bool {
-		pgid, _ := unix.Getpgid(pid)
-		return pgid == pid
-	})
-	daemon := holders[max(0, leader)]
-	if !t.lasts(fmt.Sprint("held by ", daemon)) { // another pidkill tries the lock, and lets go
-		return nil, errAgain
-	}
-	h, err := t.pin(daemon)
+// group is what a process group ID stands for, as an operand with -g.
+func (j *job) group(t *target) error {
+	pgid, err := posix.ParsePID([]byte(t.operand))
 	if err != nil {
-		return nil, errAgain
+		return errors.New("refused: no process group that may be ended")
 	}
-	return k.around(t, h)
+	g := &posix.Group{ID: pgid}
+	h, err := t.pin(pgid)
+	if err != nil || !g.Has(pgid) {
+		if h, _, err = g.Member(func(*posix.Handle) bool { return true }); err != nil {
+			return err
+		}
+		if h == nil {
+			if other, err := unix.Getpgid(pgid); err == nil && other != pgid {
+				return posix.Failf(posix.StatusRefused, "process %d leads no group: it is in group %d", pgid, other)
+			}
+			return errNotRunning
+		}
+		t.pinned = append(t.pinned, h)
+	}
+	t.set, err = j.setOf(t, g, h)
+	return err
+}
+
+// pidfile is what a pidfile stands for.
+func (j *job) pidfile(t *target) (err error) {
+	wait := patience
+	if j.status {
+		wait = 0
+	}
+	t.file, t.daemon, err = posix.FindDaemon(t.operand, j.force, wait)
+	switch {
+	case err == unix.ENOENT:
+		return fmt.Errorf("%w (no such file)", errNotRunning)
+	case err != nil:
+		return err
+	}
+	return j.answer(t)
+}
+
+// answer finds the set that t's daemon stands for, if any.
+func (j *job) answer(t *target) (err error) {
+	d := t.daemon
+	process := j.scope == theProcess
+	switch d.Answer {
+	case posix.Gone:
+		return because(errNotRunning, d.Why)
+	case posix.Stranger:
+		return because(errNotRunning, d.Why+"; the file stays, and the next start takes it over")
+	case posix.Unknown:
+		if j.force && d.Empty && !d.Locked {
+			return errNotRunning
+		}
+		return posix.Failf(posix.StatusRefused, "%s", d.Why)
+	case posix.Starting:
+		if j.status {
+			return nil
+		}
+		return posix.Failf(posix.StatusRefused, "%s, for %v by now", d, patience)
+	case posix.Between:
+		if process || j.signal != 0 {
+			return because(errNotRunning, d.String())
+		}
+		t.set = alone("supervisor", d.Supervisor)
+		return nil
+	case posix.Escaped:
+		return j.escapees(t)
+	case posix.Leaderless:
+		if process && !j.status {
+			return posix.Failf(posix.StatusRefused, "process %d is gone, its group lives: %s", d.Number, j.wider("-a"))
+		}
+	}
+	t.set, err = j.around(t, d.Process)
+	return err
+}
+
+// wider says how to reach what the daemon's own process alone does not.
+func (j *job) wider(option string) string {
+	if j.signal != 0 {
+		return option + " reaches it"
+	}
+	return "without -L it is ended"
+}
+
+func because(err error, why string) error {
+	if why == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, why)
+}
+
+// escapees: process and group are gone, others of the daemon's live. Whether
+// they are the service itself nobody knows.
+func (j *job) escapees(t *target) (err error) {
+	d := t.daemon
+	status := posix.StatusSurvived
+	switch {
+	case j.status:
+		return nil
+	case j.scope == theTree, j.scope == theSession && j.signal == 0:
+		t.set, err = j.kin(t, d)
+		return err
+	case j.signal != 0, j.scope == theProcess:
+		status = posix.StatusRefused
+	}
+	return posix.Failf(status, "process and group are gone, but others of the daemon live (-T reaches them, or %s): %s",
+		byGroup(d.Kin), posix.DescribeAll(d.Kin))
+}
+
+// around is what belongs to a daemon: its group, unless some other live process
+// leads that. One that joined its supervisor's group is ended with it.
+func (j *job) around(t *target, h *posix.Handle) (*set, error) {
+	pgid, err := unix.Getpgid(h.PID)
+	if err != nil {
+		return nil, errNotRunning // it was reaped just now
+	}
+	g := &posix.Group{ID: pgid}
+	s := t.daemon.Supervisor
+	if pgid != h.PID && (pgid == 0 || posix.Lives(pgid) && g.Has(pgid)) && (s == nil || s.PID != pgid) {
+		g = nil
+		if j.scope == theGroup && !j.status && !h.Kernel {
+			j.note(t, "process %d does not lead its group, %s does: only that process is meant", h.PID, posix.Describe(pgid))
+		}
+	}
+	return j.setOf(t, g, h)
 }

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -40,6 +41,48 @@ func (g *Group) Members() ([]int, error) {
 func (g *Group) Has(pid int) bool {
 	id, err := unix.Getpgid(pid)
 	return err == nil && id == g.ID
+}
+
+// ErrFleeting says that nobody of a group lived long enough to be looked at.
+var ErrFleeting = errors.New("its members come and go too fast")
+
+// Member pins the first living member for which is holds; the caller closes
+// it. Without one it returns nil, and others says whether there are members at
+// all.
+func (g *Group) Member(is func(*Handle) bool) (h *Handle, others bool, err error) {
+	var last []int
+	for began := time.Now(); time.Since(began) < time.Second; {
+		if g.Empty() {
+			return nil, false, nil
+		}
+		all, err := EveryPID()
+		if err != nil {
+			return nil, false, err
+		}
+		var members []int
+		for _, pid := range slices.Backward(all) { // the newest first: it may not last
+			if pgid, err := unix.Getpgid(pid); pgid != g.ID && err != unix.ESRCH {
+				continue
+			}
+			members = append(members, pid) // it may have been one, if it vanished
+			h, err := Pin(pid)
+			if err != nil {
+				continue
+			}
+			if g.Has(pid) && !h.Exited() {
+				if is(h) && !h.Exited() {
+					return h, false, nil
+				}
+				others = others || !h.Exited()
+			}
+			h.Close()
+		}
+		if others || len(members) > 0 && slices.Equal(members, last) {
+			return nil, others, nil
+		}
+		last = members
+	}
+	return nil, false, ErrFleeting
 }
 
 // Matching are the processes whose group or session, as get tells it, is id.

@@ -22,19 +22,19 @@ var (
 )
 
 // ParsePID reads a pidfile's content: one decimal number from 2 to MaxPID,
-// which blanks, CR and newlines may surround. ErrRange means that it is a
-// number, but 0, 1, negative or too large: kill(2) would take some of those
-// for "everybody".
+// which blanks, CR and newlines may surround. ErrEmpty means that there is
+// nothing but those. ErrRange means that it is a number, but 0, 1, negative or
+// too large: kill(2) would take some of those for "everybody".
 func ParsePID(content []byte) (int, error) {
 	text := bytes.Trim(content, " \t\r\n")
 	switch {
-	case len(content) == 0:
-		return 0, ErrEmpty
 	case len(content) > maxContent:
 		return 0, ErrMalformed
+	case len(text) == 0:
+		return 0, ErrEmpty
 	}
 	digits := text
-	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
+	if text[0] == '-' || text[0] == '+' {
 		digits = text[1:]
 	}
 	if len(digits) == 0 || len(bytes.Trim(digits, "0123456789")) > 0 {

@@ -3,7 +3,9 @@ package posix
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,43 +14,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pidfile is an open pidfile. Two kernel locks on it have two meanings:
-// flock(2) says that the daemon lives, for its descriptor is inherited; a
-// record lock (fcntl(2)), which no child inherits, says that somebody is
-// operating on it. Closing any descriptor of a file drops the process's
-// record locks on it, so all of them stay open until Close.
+// Pidfile is an open pidfile. Two kernel locks on it have one meaning each.
+//
+// flock(2) means alive: a start makes it on a description of its own, which
+// the daemon and all its children inherit.
+//
+// A record lock for writing (F_SETLK, fcntl(2)) means at work, and tells by
+// whom: on byte 0 a start, until the PID is in the file; on byte 1 a
+// supervisor, for its life; on both whoever removes the file. Only who may
+// write the file can have one, no child inherits it, and it ends with its
+// process. Closing any descriptor of a file drops the process's record locks
+// on it, so all of them stay open until Close.
 type Pidfile struct {
 	Path    string
 	Place   *Place
 	Control Control // of the way to the file and of the file itself
-	Content []byte  // as last read
-	Written time.Time
-	Created bool // by this start
+	Created bool    // by this start
 
-	file int // carries the record lock; open for writing if it was created
-	lock int // read-only, carries the flock: a description of its own in a start
-	stat unix.Stat_t
+	file    int  // for reading, in a start also for writing: carries the record locks
+	lock    int  // in a start: read-only, carries the flock; else -1
+	taken   bool // by Lock
+	stat    unix.Stat_t
+	content []byte // as last read
 }
 
-// ErrMoved says that the path has come to name another file.
-var ErrMoved = errors.New("replaced meanwhile")
-
-// ErrLocked says that another process holds the lock.
-var ErrLocked = errors.New("locked")
+// Errors of taking and removing a pidfile.
+var (
+	// ErrMoved: the path has come to name another file, or the file another
+	// daemon.
+	ErrMoved = errors.New("replaced meanwhile")
+	// ErrLocked: another process holds the flock.
+	ErrLocked = errors.New("locked")
+	// ErrBusy: another start or a pidkill is at work on the file.
+	ErrBusy = errors.New("in use by another start or stop")
+	// ErrRead: somebody who may only read the file keeps its record locks
+	// from everybody by one for reading.
+	ErrRead = errors.New("locked for reading")
+)
 
 // OpenPidfile opens an existing pidfile for reading, without ever waiting.
 // Errors are those of open(2); what is not a regular file is refused.
 func OpenPidfile(path string) (*Pidfile, error) {
-	f, err := openPidfile(path, unix.O_RDONLY, func(*Control) error { return nil })
-	if err == nil {
-		f.lock = f.file // no child is to inherit it
-	}
-	return f, err
+	return openPidfile(path, unix.O_RDONLY, func(*Control) error { return nil })
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
-// missing. trust is asked before it is created, and again about the file. A
-// hard link is refused: its other name may be somebody's important file.
+// missing, for its owner alone until Publish. trust is asked before it is
+// created, and again about the file. A hard link is refused: its other name
+// may be somebody's important file.
 func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
 	f, err := openPidfile(path, unix.O_RDWR, trust)
 	switch {
@@ -91,7 +104,7 @@ func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile
 			return nil, errNotRegular
 		}
 	}
-	if f.file, err = place.Open(flags, 0o644); err != nil {
+	if f.file, err = place.Open(flags, 0o600); err != nil {
 		return nil, err
 	}
 	f.Created = flags&unix.O_EXCL != 0
@@ -102,60 +115,201 @@ func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile
 		return nil, errNotRegular
 	}
 	f.Control.note(path, &f.stat)
-	if f.Created {
-		if err := unix.Fchmod(f.file, 0o644); err != nil { // whatever the umask
-			return nil, err
-		}
-	}
 	return f, trust(&f.Control)
 }
 
 var errNotRegular = errors.New("refused: not a regular file")
 
-// TryLock takes the flock, or fails with ErrLocked. ErrMoved: the path names
-// another file by now; open it anew.
-func (f *Pidfile) TryLock() error {
+// The bytes of the record lock.
+const (
+	startByte      = 0
+	supervisorByte = 1
+	bothBytes      = 2 // how many there are
+)
+
+// record sets or gives back record locks for writing.
+func (f *Pidfile) record(kind int16, from, bytes int64) error {
+	return unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind, Start: from, Len: bytes})
+}
+
+// writer finds who is at work: the process that holds a record lock for
+// writing, or 0, and the first byte of it. -1 is a process that has no number
+// here, such as one of another PID namespace.
+func (f *Pidfile) writer() (pid int, first int64) { return f.conflict(unix.F_RDLCK, bothBytes) }
+
+// conflict finds a record lock that one of this kind would meet.
+func (f *Pidfile) conflict(kind int16, bytes int64) (pid int, first int64) {
+	l := unix.Flock_t{Type: kind, Start: startByte, Len: bytes}
+	err := unix.FcntlFlock(uintptr(f.file), unix.F_GETLK, &l)
+	switch {
+	case err != nil || l.Type == unix.F_UNLCK:
+		return 0, 0
+	case l.Pid <= 0:
+		return -1, l.Start
+	}
+	return int(l.Pid), l.Start
+}
+
+// TryLock takes the flock for a start, on a descriptor that the command can
+// inherit: not one of keep. ErrLocked: somebody else has it. ErrMoved: the path
+// names another file by now; open it anew.
+func (f *Pidfile) TryLock(keep []int) error {
 	if f.lock < 0 {
-		fd, err := f.Place.Open(unix.O_RDONLY, 0)
-		if err == unix.ENOENT {
-			return ErrMoved
-		}
-		if err != nil {
+		if err := f.openLock(); err != nil {
 			return err
-		}
-		f.lock = fd
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return err
-		}
-		if !f.is(&st) {
-			return ErrMoved
 		}
 	}
-	err := retry(func() error { return unix.Flock(f.lock, unix.LOCK_EX|unix.LOCK_NB) })
-	if err == unix.EWOULDBLOCK {
+	switch err := flock(f.lock, unix.LOCK_EX); err {
+	case nil:
+		f.moveLock(keep)
+		return nil
+	case unix.EWOULDBLOCK:
 		return ErrLocked
+	default:
+		return f.unsuitable("no flock(2)", err)
 	}
-	return err
+}
+
+// openLock makes the description that is to be inherited. Its O_NOATIME, which
+// open(2) grants to root and to the file's owner alone, tells it from that of
+// somebody who merely may read the file.
+func (f *Pidfile) openLock() error {
+	fd, err := f.Place.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
+	if err == unix.EPERM { // a lockfile may be another user's
+		fd, err = f.Place.Open(unix.O_RDONLY, 0)
+	}
+	if err == unix.ENOENT {
+		return ErrMoved
+	}
+	if err != nil {
+		return err
+	}
+	f.lock = fd
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if !f.is(&st) {
+		return ErrMoved
+	}
+	return nil
+}
+
+// Lock takes both locks for a start: the flock, then the record lock of byte 0,
+// and of byte 1 for a supervisor. ErrLocked: a daemon may hold the flock.
+// ErrBusy: another start or stop is at work. ErrRead: the flock is taken, but
+// record locks cannot be. Keep and ErrMoved are those of TryLock.
+func (f *Pidfile) Lock(supervisor bool, keep []int) error {
+	bytes := int64(1)
+	if supervisor {
+		bytes = bothBytes
+	}
+	for range 3 {
+		if err := f.TryLock(keep); err != nil {
+			return err
+		}
+		err := f.record(unix.F_WRLCK, startByte, bytes)
+		switch {
+		case err == nil:
+			f.taken = true
+			return nil
+		case err != unix.EAGAIN && err != unix.EACCES: // POSIX leaves the choice
+			return f.unsuitable("no record locks", err)
+		}
+		if pid, _ := f.writer(); pid > 0 {
+			return ErrBusy
+		}
+		if pid, _ := f.conflict(unix.F_WRLCK, bytes); pid > 0 {
+			f.taken = true
+			return ErrRead
+		}
+		// Nobody is there, or nobody with a number. Where flock and record
+		// lock are one lock, it was our own: without that nobody is.
+		f.Unlock()
+		if pid, _ := f.writer(); pid != 0 {
+			return ErrBusy
+		}
+	}
+	return f.unsuitable("one lock where two are needed", nil)
+}
+
+// unsuitable is the error of a file system whose locks are not the kernel's.
+func (f *Pidfile) unsuitable(what string, err error) error {
+	if err != nil {
+		what += fmt.Sprintf(" (%v)", err)
+	}
+	return fmt.Errorf("%s has %s: a pidfile belongs in $XDG_RUNTIME_DIR, /run or /tmp", f.fileSystem(), what)
+}
+
+// fileSystem names the type of the file's file system, as proc_pid_mountinfo(5)
+// does, for a message.
+func (f *Pidfile) fileSystem() string {
+	if m := mountOf(f.file); m.kind != "" {
+		return "its file system, " + Escape(m.kind) + ","
+	}
+	return "its file system"
+}
+
+// flock is flock(2) without waiting.
+func flock(fd, how int) error {
+	return retry(func() error { return unix.Flock(fd, how|unix.LOCK_NB) })
+}
+
+// locked tells whether somebody else holds the flock. A start asks with the
+// lock that it wants, all others with one that does not keep each other out;
+// where it can be had, it is given back at once.
+func (f *Pidfile) locked() bool {
+	fd, how := f.file, unix.LOCK_SH
+	if f.lock >= 0 {
+		fd, how = f.lock, unix.LOCK_EX
+	}
+	err := flock(fd, how)
+	if err == nil {
+		unix.Flock(fd, unix.LOCK_UN)
+	}
+	return err == unix.EWOULDBLOCK
 }
 
 func (f *Pidfile) is(st *unix.Stat_t) bool {
 	return st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
 }
 
-// Unlock gives the flock back.
+// Unlock gives the flock back, also where a child has it open.
 func (f *Pidfile) Unlock() { unix.Flock(f.lock, unix.LOCK_UN) }
+
+// Publish is called once the PID is in the file: the start is over.
+func (f *Pidfile) Publish() { f.record(unix.F_UNLCK, startByte, 1) }
+
+// Restart begins another run of a supervisor: it takes byte 0 again, and marks
+// the PID in the file as outdated by setting its mtime to 0. If the supervisor
+// dies before it writes the new PID, readers know that the number is not the
+// daemon. ErrMoved: the path does not name the file any more; ErrBusy: it is
+// being removed.
+func (f *Pidfile) Restart() error {
+	if !f.Current() {
+		return ErrMoved
+	}
+	if f.record(unix.F_WRLCK, startByte, 1) != nil {
+		if pid, _ := f.writer(); pid != 0 {
+			return ErrBusy
+		}
+	}
+	return unix.Futimes(f.file, make([]unix.Timeval, 2))
+}
 
 // The command's descriptors for locks: above those that programs hard-code,
 // and in the part of the table that every process has (growing it takes the
 // kernel milliseconds in a program with threads).
 const lowestLock, highestLock = 50, 63
 
-// MoveLock gives the descriptor of the flock a number for the command to
+// moveLock gives the descriptor of the flock a number for the command to
 // inherit: a free one, else that of one which the caller left open and which
 // is not among keep. Where the limit on descriptors is lower it stays where it
-// is. Call it before Operate: it closes a descriptor of the file.
-func (f *Pidfile) MoveLock(keep []int) {
+// is. This closes a descriptor of the file, so there must be no record lock yet.
+func (f *Pidfile) moveLock(keep []int) {
+	if f.lock >= lowestLock && f.lock <= highestLock {
+		return
+	}
 	to, err := unix.FcntlInt(uintptr(f.lock), unix.F_DUPFD_CLOEXEC, lowestLock)
 	if err == nil && to > highestLock {
 		unix.Close(to)
@@ -181,30 +335,6 @@ func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 	return -1, unix.EMFILE
 }
 
-// Operate takes the record lock: for writing while a daemon is started, for
-// reading while one is stopped. EAGAIN: somebody else is at work. F_UNLCK gives
-// it back.
-func (f *Pidfile) Operate(kind int16) error {
-	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind})
-	if err == unix.EACCES { // POSIX leaves the choice
-		err = unix.EAGAIN
-	}
-	return err
-}
-
-// Operator is the process that holds a record lock which conflicts with one
-// of that kind, 0 if there is none. -1 is a process of another PID namespace.
-func (f *Pidfile) Operator(kind int16) int {
-	l := unix.Flock_t{Type: kind}
-	if unix.FcntlFlock(uintptr(f.file), unix.F_GETLK, &l) != nil || l.Type == unix.F_UNLCK {
-		return 0
-	}
-	if l.Pid == 0 {
-		return -1
-	}
-	return int(l.Pid)
-}
-
 // Names is how many names the file has: more than one are hard links.
 func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
@@ -223,55 +353,76 @@ func (f *Pidfile) current() error {
 	return err
 }
 
+// Missing tells whether the path names no file by now.
+func (f *Pidfile) Missing() bool {
+	var st unix.Stat_t
+	return unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
+}
+
 // IsAt tells whether another path leads to the same file.
 func (f *Pidfile) IsAt(path string) bool {
 	var st unix.Stat_t
 	return unix.Stat(path, &st) == nil && f.is(&st)
 }
 
-// Read reads the content and the time it was written.
-func (f *Pidfile) Read() error {
+// read reads the time the file was written, and then its content: who writes
+// changes the time first.
+func (f *Pidfile) read() error {
+	if err := unix.Fstat(f.file, &f.stat); err != nil {
+		return err
+	}
 	buf, n := make([]byte, maxContent+1), 0
 	err := retry(func() (err error) {
 		n, err = unix.Pread(f.file, buf, 0) // a regular file gives all it has
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		f.content = buf[:n]
 	}
-	f.Content = buf[:n]
-	if err := unix.Fstat(f.file, &f.stat); err != nil {
-		return err
-	}
-	f.Written = time.Unix(f.stat.Mtim.Unix())
-	return nil
+	return err
+}
+
+// unchanged reads again, and tells whether number and time are as before and
+// the path still names the file.
+func (f *Pidfile) unchanged() bool {
+	before, written := f.content, f.stat.Mtim
+	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current()
 }
 
 // PID is what the content says; errors are those of ParsePID.
-func (f *Pidfile) PID() (int, error) { return ParsePID(f.Content) }
+func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 
-// Reserve empties the file and makes sure that a PID will find space in it.
-// Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
+// outdated tells whether a supervisor was about to replace the number.
+func (f *Pidfile) outdated() bool { return f.stat.Mtim.Sec == 0 }
+
+func (f *Pidfile) written() time.Time { return time.Unix(f.stat.Mtim.Unix()) }
+
+// Reserve empties the file, makes sure that a PID will find space in it, and
+// lets everybody read it. Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
 func (f *Pidfile) Reserve() error {
+	if euid := unix.Geteuid(); euid != 0 && int(f.stat.Uid) != euid {
+		return fmt.Errorf("refused: it belongs to user %s", UserName(int(f.stat.Uid)))
+	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < 16 {
 		return unix.EFBIG
 	}
-	if len(f.Content) > 0 {
+	if len(f.content) > 0 {
 		if err := unix.Ftruncate(f.file, 0); err != nil {
 			return err
 		}
-		f.Content = nil
+		f.content = nil
 	}
 	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
-	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
-		return err
+	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
+		// Then blanks keep the space, which to all readers are an empty file.
+		f.content = bytes.Repeat([]byte{'\n'}, 16)
+		_, err = unix.Pwrite(f.file, f.content, 0)
 	}
-	// Not every file system can reserve: then writing has to be the test.
-	if _, err := unix.Pwrite(f.file, bytes.Repeat([]byte{'\n'}, 16), 0); err != nil {
-		return err
+	if err == nil && f.stat.Mode&0o7777 != 0o644 { // whatever the umask
+		err = unix.Fchmod(f.file, 0o644)
 	}
-	return unix.Ftruncate(f.file, 0)
+	return err
 }
 
 // Write replaces the content by a PID in one write, so that no reader sees a
@@ -279,44 +430,76 @@ func (f *Pidfile) Reserve() error {
 // until the file is cut.
 func (f *Pidfile) Write(pid int) error {
 	line := strconv.Itoa(pid) + "\n"
-	pad := max(0, len(f.Content)-len(line))
+	pad := max(0, len(f.content)-len(line))
 	if n, err := unix.Pwrite(f.file, []byte(line+strings.Repeat("\n", pad)), 0); err != nil {
 		return err
 	} else if n < len(line) {
 		return io.ErrShortWrite
 	}
-	f.Content = []byte(line)
+	f.content = []byte(line)
 	if pad == 0 {
 		return nil
 	}
 	return unix.Ftruncate(f.file, int64(len(line)))
 }
 
-// Void says, by a time of 0, that the PID in the file is not true any more, and
-// that the next one is about to be written. Were the supervisor killed before
-// that, the time would still tell that whoever holds the lock is the daemon.
-func (f *Pidfile) Void() {
-	unix.Futimes(f.file, make([]unix.Timeval, 2))
-}
-
-// IsVoid tells whether the file, as last read, is between two PIDs.
-func (f *Pidfile) IsVoid() bool { return f.Written.Unix() == 0 }
-
-// Unlink removes the file if the path still names it. It returns ErrMoved if
-// not. The caller holds a lock that keeps newcomers off this file; but behind
-// the look, a second pidkill could make room for another one. So only one at
-// a time goes on in a directory; in vain if somebody keeps that locked.
-func (f *Pidfile) Unlink() error {
-	dir, err := unix.Openat(f.Place.Dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// Remove unlinks the file of a daemon that has ended, if it still is what d was
+// found by, or empty. Both record locks keep others from removing it
+// meanwhile and a start from taking it over. The flock is taken too; if heirs
+// of the very daemon hold it, who left its group and session, that is no
+// obstacle. ErrMoved: the file or the path is a newcomer's. ErrBusy: somebody
+// else removes it, or starts. ErrLocked: it is locked, and the caller may not
+// write it.
+func (f *Pidfile) Remove(d *Daemon) error {
+	file := f.file
+	fd, err := f.Place.Open(unix.O_RDWR, 0)
 	if err == nil {
-		defer unix.Close(dir)
-		for range 1000 {
-			if unix.Flock(dir, unix.LOCK_EX|unix.LOCK_NB) != unix.EWOULDBLOCK {
-				break
+		f.file = fd
+		defer func() {
+			unix.Close(fd)
+			f.file = file
+		}()
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || !f.is(&st) {
+			return ErrMoved
+		}
+		if err = f.record(unix.F_WRLCK, startByte, bothBytes); err != nil {
+			if pid, _ := f.writer(); pid != 0 {
+				return ErrBusy
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}
+	if flock(file, unix.LOCK_EX) == nil {
+		defer unix.Flock(file, unix.LOCK_UN) // another operand may be the same file
+	} else if maker := f.maker(); !f.isReaders(maker) && (d.Maker == 0 || maker != 0 && maker != d.Maker) {
+		return ErrMoved
+	} else if err != nil {
+		return ErrLocked
+	}
+	if err := f.read(); err != nil {
+		return err
+	}
+	same := bytes.Equal(f.content, d.content) && f.stat.Mtim == d.written
+	if _, err := f.PID(); !same && err != ErrEmpty {
+		return ErrMoved
+	}
+	return f.unlink()
+}
+
+// RemoveOwn unlinks the file of a start or supervisor that is about to end, and
+// holds the flock. It leaves the file to a pidkill that is at work on it, and
+// to whoever put another one in its place.
+func (f *Pidfile) RemoveOwn() {
+	if f.record(unix.F_WRLCK, startByte, bothBytes) != nil {
+		if pid, _ := f.writer(); pid != 0 {
+			return
+		}
+	}
+	f.unlink()
+}
+
+// unlink removes the file if the path still names it, else it is ErrMoved.
+func (f *Pidfile) unlink() error {
 	if err := f.current(); err != nil {
 		return err
 	}
@@ -330,19 +513,44 @@ func (f *Pidfile) Discard() {
 	if fd < 0 {
 		fd = f.file
 	}
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(fd, &f.stat) == nil {
-		f.Unlink()
+	if err := flock(fd, unix.LOCK_EX); err != unix.EWOULDBLOCK && unix.Fstat(fd, &f.stat) == nil {
+		f.unlink()
 	}
 }
 
 // Close lets everything go, a lock only if no other process inherited it.
 func (f *Pidfile) Close() {
-	if f.lock >= 0 && f.lock != f.file {
-		unix.Close(f.lock)
-	}
-	if f.file >= 0 {
-		unix.Close(f.file)
+	for _, fd := range []int{f.lock, f.file} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 	f.file, f.lock = -1, -1
 	f.Place.Close()
+}
+
+// mount is a line of proc_pid_mountinfo(5).
+type mount struct {
+	device string // of the superblock, as proc_locks(5) writes it: fe:00
+	kind   string // ext4, nfs4, ...
+}
+
+// mountOf finds the mount of an open file, nothing where /proc does not tell:
+// in a chroot, for one.
+func mountOf(fd int) (m mount) {
+	info, _ := os.ReadFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
+	id := fdField(info, "mnt_id:")
+	table, _ := os.ReadFile(ProcRoot + "/self/mountinfo")
+	for line := range bytes.Lines(table) {
+		f := strings.Fields(string(line))
+		dash := slices.Index(f, "-")
+		if id == "" || len(f) < 5 || f[0] != id || dash < 0 || dash+1 >= len(f) {
+			continue
+		}
+		var major, minor int
+		if _, err := fmt.Sscanf(f[2], "%d:%d", &major, &minor); err == nil {
+			m = mount{fmt.Sprintf("%02x:%02x", major, minor), f[dash+1]}
+		}
+	}
+	return m
 }

@@ -2,14 +2,8 @@ package posix
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestParsePID(t *testing.T) {
@@ -22,7 +16,7 @@ func TestParsePID(t *testing.T) {
 		}
 	}
 	for content, want := range map[string]error{
-		"": ErrEmpty, " ": ErrMalformed, "\n": ErrMalformed, "x": ErrMalformed, "12x": ErrMalformed, "12 x": ErrMalformed,
+		"": ErrEmpty, " ": ErrEmpty, "\n\r\t": ErrEmpty, "x": ErrMalformed, "12x": ErrMalformed, "12 x": ErrMalformed,
 		"12 13": ErrMalformed, "12\n13\n": ErrMalformed, "0x12": ErrMalformed, "1e3": ErrMalformed, "12\x00": ErrMalformed,
 		"\x0012": ErrMalformed, "\ufeff12": ErrMalformed, "12.0": ErrMalformed, "--12": ErrMalformed, "-": ErrMalformed,
 		"١٢": ErrMalformed, "4711" + strings.Repeat("\n", maxContent-3): ErrMalformed,
@@ -37,9 +31,9 @@ func TestParsePID(t *testing.T) {
 
 func TestParsePIDMessage(t *testing.T) {
 	for content, want := range map[string]string{
-		"a\n\x1b":                `"a\n\x1b"`,
-		strings.Repeat("a", 24):  `"aaaaaaaaaaaaaaaaaaaaaaaa"`,
-		strings.Repeat("\n", 25): `"` + strings.Repeat(`\n`, 24) + `"...`,
+		"a\n\x1b":               `"a\n\x1b"`,
+		strings.Repeat("a", 24): `"aaaaaaaaaaaaaaaaaaaaaaaa"`,
+		strings.Repeat("a", 25): `"` + strings.Repeat("a", 24) + `"...`,
 	} {
 		_, err := ParsePID([]byte(content))
 		if _, found, _ := strings.Cut(err.Error(), ", found "); found != want {
@@ -61,112 +55,6 @@ func FuzzPID(f *testing.F) {
 			t.Errorf("%q is %d", content, pid)
 		case err == nil && strings.Trim(string(content), "0123456789 \t\r\n") != "":
 			t.Errorf("%q passes for %d", content, pid)
-		}
-	})
-}
-
-func pidfile(t *testing.T, content string) *Pidfile {
-	path := filepath.Join(t.TempDir(), "app.pid")
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f, err := OpenPidfile(path)
-	if err == nil {
-		err = f.Read()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.Close)
-	return f
-}
-
-// Half a second of slack either way, and no more.
-func TestIdentify(t *testing.T) {
-	f := pidfile(t, "4711\n")
-	self, err := Pin(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer self.Close()
-	var boot unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
-	booted := time.Now().Add(-time.Duration(boot.Nano()))
-	started := booted.Add(ticks(self.Start))
-	for _, test := range []struct {
-		written time.Time
-		stale   bool
-	}{
-		{started, false},
-		{started.Add(-400 * time.Millisecond), false},
-		{started.Add(-600 * time.Millisecond), true},
-		{started.Add(time.Hour), false},
-		{booted.Add(-time.Second), true},
-	} {
-		f.Written = test.written
-		if err := f.Identify(self); errors.Is(err, ErrStale) != test.stale {
-			t.Errorf("written %v after the start: %v", test.written.Sub(started), err)
-		}
-	}
-	if f.Written = booted.Add(-time.Hour); !f.BeforeBoot() {
-		t.Error("not before the boot")
-	}
-	// The lock overrides what a step of the clock made of the times.
-	if err := f.TryLock(); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Identify(self); err != nil {
-		t.Errorf("with the lock: %v", err)
-	}
-	f.Unlock()
-	if hidden := (&Handle{PID: 1 << 30}); !errors.Is(f.Identify(hidden), unix.EPERM) {
-		t.Error("hidden, and judged all the same")
-	}
-}
-
-func TestKeptBy(t *testing.T) {
-	f := pidfile(t, "")
-	if f.KeptBy(os.Getpid()) {
-		t.Error("not locked")
-	}
-	if err := f.TryLock(); err != nil {
-		t.Fatal(err)
-	}
-	if f.KeptBy(os.Getpid()) || !f.HeldBy(os.Getpid()) {
-		t.Error("no child gets it, but so does many a daemon do it")
-	}
-	// A pidkill.
-	if err := f.Operate(unix.F_RDLCK); err != nil {
-		t.Fatal(err)
-	}
-	if !f.KeptBy(os.Getpid()) {
-		t.Error("both locks")
-	}
-	f.Operate(unix.F_UNLCK)
-	// A start, or a supervisor.
-	w, err := os.OpenFile(f.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	if !f.KeptBy(os.Getpid()) {
-		t.Error("open for writing, and no child gets the lock")
-	}
-	if _, err := unix.FcntlInt(uintptr(f.LockFD()), unix.F_SETFD, 0); err != nil {
-		t.Fatal(err)
-	}
-	if f.KeptBy(os.Getpid()) || !f.HeldBy(os.Getpid()) {
-		t.Error("inherited")
-	}
-}
-
-func FuzzFDFlags(f *testing.F) {
-	f.Add(uint64(0o2504002), "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:99 0 EOF\n")
-	f.Add(uint64(0), "")
-	f.Fuzz(func(t *testing.T, flags uint64, rest string) {
-		fdFlags([]byte(rest))
-		if got := fdFlags(fmt.Appendf(nil, "pos:\t0\nflags:\t0%o\nmnt_id:\t2\n%s", flags, rest)); got != flags {
-			t.Errorf("%o, want %o", got, flags)
 		}
 	})
 }

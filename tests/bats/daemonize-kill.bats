@@ -69,7 +69,7 @@ sound() {
     [[ -e app.pid && ! -s app.pid ]]
     not flock -n app.pid true
     run -1 daemonize -p app.pid sleep 1000
-    [[ $output == *"already running (the lock is held by $(survivors) (sleep, user "* ]]
+    [[ $output == *"already running (pid $(survivors))"* ]]
     pidkill app.pid
     [[ ! -e app.pid ]]
     eventually 10 nothing_left

@@ -1,9 +1,8 @@
 """prey.py KIND [ARGUMENT ...] - processes that are awkward to end.
 
 count LOG             notes each TERM, HUP, CONT and USR1 in LOG, and goes on
-hold FILE MODE [PID]  locks FILE, opened "r" (inheritable), "rb" or "r+" (not);
-                      given a PID, writes it there on HUP, and then its own is
-                      of no use any more
+hold FILE MODE        has a child, in the same group, with FILE locked as daemonize
+                      does it, "r" (inheritable) or "rb" (not), and ends itself
 zombies FILE          a group of two zombies that nobody reaps; FILE gets its ID
 chain FILE [TIME]     a group whose leader sleeps for that long, and whose
                       other member forks and ends, and so does its child, for
@@ -67,19 +66,13 @@ def count(log):
     sleep()
 
 
-def hold(path, mode, pid=None):
-    f = open(path, mode)
-    fcntl.flock(f, fcntl.LOCK_EX)
-    os.set_inheritable(f.fileno(), mode == "r")  # as a daemon's own is
-
-    def hangup(number, frame):
-        f.write(pid + "\n")
-        f.flush()
-
-    if pid:
-        signal.signal(signal.SIGHUP, hangup)
-    ready()
-    sleep()
+def hold(path, mode):
+    fd = os.open(path, os.O_RDONLY | os.O_NOATIME)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.set_inheritable(fd, mode == "r")
+    if os.fork() == 0:
+        ready()
+        sleep()
 
 
 def zombies(path):

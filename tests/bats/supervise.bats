@@ -237,17 +237,15 @@ told() { [[ $(cat "$T"/[0-9]* | wc -l) -eq $1 ]]; }
         "sh: pid $pid ended: exit status 0 $seconds"
 }
 
-@test "pidkill says so of a supervisor that cannot notice that its command has ended" {
+@test "pidkill ends a supervisor that cannot notice that its command has ended" {
     supervise -r sleep 1000
     kill -STOP "$supervisor"
     kill -KILL "$pid"
     eventually 20 not alive "$pid"
+    run --separate-stderr pidkill -0 app.pid
+    [[ $status -eq 0 && $output == "app.pid: running (supervisor $supervisor)" ]]
     run --separate-stderr pidkill app.pid
-    [[ $status -eq 3 && $stderr == "pidkill: app.pid: supervisor: still alive: $supervisor (daemonize, user "* ]]
-    [[ -e app.pid ]]
-    kill -CONT "$supervisor"
-    eventually 10 restarted
-    pidkill app.pid
+    [[ $status -eq 0 ]]
     over
 }
 
@@ -406,15 +404,24 @@ in_pause() {
 
 @test "signals that are meant for the command leave the supervisor alone" {
     supervise -r sleep 1000
-    for sig in HUP QUIT USR1 USR2; do kill -s "$sig" "$supervisor"; done
+    for sig in HUP QUIT USR2; do kill -s "$sig" "$supervisor"; done
     kill "$pid"
     eventually 10 restarted
-    for sig in HUP QUIT USR1 USR2; do kill -s "$sig" "$supervisor"; done
+    for sig in HUP QUIT USR2; do kill -s "$sig" "$supervisor"; done
     kill -STOP "$supervisor"
     kill -CONT "$supervisor"
     alive "$supervisor"
     pidkill app.pid
     over
+}
+
+@test "-r: asked by USR1 it starts the command no more" {
+    supervise -r sleep 1000
+    kill -s USR1 "$supervisor"
+    alive "$pid"
+    kill -KILL "$pid"
+    eventually 10 over
+    logged "sleep: pid $pid ended: killed by SIGKILL $seconds; not starting it again, as it is being stopped"
 }
 
 @test "TERM and INT end the supervisor and its command" {

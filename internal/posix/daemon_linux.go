@@ -1,0 +1,538 @@
+package posix
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Answer is the answer to the one question about a pidfile: who is its daemon,
+// and does it live?
+type Answer int
+
+const (
+	Gone       Answer = iota // nothing of it lives
+	Stranger                 // the number is another process's, and nothing holds the lock
+	Running                  // the process of that number is the daemon
+	Leaderless               // that process is gone, its group lives
+	Starting                 // somebody's start is under way
+	Between                  // a supervisor is about to start it again
+	Escaped                  // process and group are gone, others of the daemon's live
+	Unknown                  // it cannot be told
+)
+
+// Daemon is the answer with what it was found by.
+type Daemon struct {
+	Answer     Answer
+	Number     int     // in the file; 0: it is empty, or its number outdated
+	Process    *Handle // Running: the daemon. Leaderless: a member of its group. Starting: who is at work, if it has a number here
+	Supervisor *Handle // who holds the record lock of byte 1, if anybody
+	Maker      int     // of the flock, also where that is no more; 0: not locked, or it has no number here
+	Kin        []int   // Escaped: who has the locked description open
+	Own        bool    // Escaped: that is one which daemonize made
+	Reader     int     // who holds the flock, but may merely read the file
+	Locked     bool    // somebody holds the flock
+	Empty      bool    // there is no number in the file
+	Why        string  // Unknown, Stranger and Gone: the reason
+
+	content []byte // what was read
+	written unix.Timespec
+}
+
+// Lives tells whether something of the daemon lives.
+func (d *Daemon) Lives() bool {
+	switch d.Answer {
+	case Running, Leaderless, Between, Escaped:
+		return true
+	}
+	return false
+}
+
+// String says who the daemon is, for a message.
+func (d *Daemon) String() string {
+	switch d.Answer {
+	case Running:
+		return fmt.Sprintf("pid %d", d.Process.PID)
+	case Leaderless:
+		return fmt.Sprintf("group %d, whose leader is gone", d.Number)
+	case Starting:
+		if d.Process == nil {
+			return "a start or stop is under way, by a process that cannot be seen"
+		}
+		return "a start or stop is under way, by " + Describe(d.Process.PID)
+	case Between:
+		return fmt.Sprintf("its supervisor, pid %d, is about to start it again", d.Supervisor.PID)
+	case Escaped:
+		return "its lock is held by " + DescribeAll(d.Kin)
+	}
+	return d.Why
+}
+
+// Close lets the processes go.
+func (d *Daemon) Close() {
+	if d != nil {
+		d.Process.Close()
+		d.Supervisor.Close()
+	}
+}
+
+// How long an answer must be the same at every look before it counts, if it may
+// lie between two system calls of somebody else's.
+const (
+	atOnce   = 0
+	settling = 50 * time.Millisecond // a start, a restart or a removal
+	ending   = time.Second / 2       // a process that ends with many descriptors, none of which shows any more
+	longest  = 2 * time.Second       // for all looks together
+)
+
+// FindDaemon opens a pidfile and asks whose it is, again and again while a
+// start is under way, for as long as patience says, and while the path comes to
+// name other files. With force the number in it is believed whatever the
+// evidence. Errors are those of OpenPidfile and Ask.
+func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
+	began := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		if f, err = OpenPidfile(path); err != nil {
+			return nil, nil, err
+		}
+		d, err = f.Ask(force)
+		waited := time.Since(began)
+		switch {
+		case err == ErrMoved && waited < time.Second:
+		case err == nil && d.Answer == Starting && waited < patience:
+		case err != nil:
+			f.Close()
+			return nil, nil, err
+		default:
+			return f, d, nil
+		}
+		d.Close()
+		f.Close()
+		time.Sleep(pause)
+	}
+}
+
+// Ask asks whose the file is. An answer that may lie between two system calls of
+// somebody else's is looked at again, for a moment. For a start that has the
+// locks only the clock is left to ask. Errors are ErrMalformed, ErrMoved, and
+// those of read(2).
+func (f *Pidfile) Ask(force bool) (*Daemon, error) {
+	began := time.Now()
+	since, last := began, ""
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
+		lasting, err := q.answer()
+		q.process.Close()
+		if this := fmt.Sprint(q.Answer, q.Number, q.Maker); this != last {
+			since, last = time.Now(), this
+		}
+		if err == nil && (time.Since(since) >= lasting || time.Since(began) > longest) {
+			return q.Daemon, nil
+		}
+		q.Daemon.Close()
+		if err != nil {
+			return nil, err
+		}
+		if !f.Current() {
+			return nil, ErrMoved
+		}
+		time.Sleep(pause)
+	}
+}
+
+// question is one look at a pidfile.
+type question struct {
+	*Pidfile
+	*Daemon
+	force   bool
+	maker   func() int
+	process *Handle // the process of that number, perhaps a zombie
+}
+
+// answer goes through the questions in their order; the first yes is the
+// answer, and counts when it has lasted so long.
+func (q *question) answer() (lasting time.Duration, err error) {
+	if err := q.read(); err != nil {
+		return atOnce, err
+	}
+	number, err := q.PID()
+	if err != nil && err != ErrEmpty && !errors.Is(err, ErrRange) {
+		return atOnce, err
+	}
+	q.Empty = err == ErrEmpty
+	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.stat.Mtim
+	if !q.outdated() && !(q.taken && number == os.Getpid()) {
+		q.Number = number
+	}
+	if q.Number != 0 {
+		if q.process, err = Pin(q.Number); err != nil && err != unix.ESRCH {
+			return atOnce, fmt.Errorf("process %d: %w", q.Number, err)
+		}
+	}
+	if q.taken {
+		q.askClock()
+		return atOnce, nil
+	}
+	if q.force && (q.isProcess(func(*Handle) bool { return true }) || q.isGroup(func(*Handle) bool { return true })) {
+		return q.findSupervisor(), nil
+	}
+	// The lock's descriptor settles it, mostly.
+	if q.isProcess(q.holds) {
+		return q.findSupervisor(), nil
+	}
+	q.Locked = q.locked()
+	if q.Locked && (q.isProcess(q.isKin) || q.isGroup(q.isKin)) {
+		return q.findSupervisor(), nil
+	}
+	if found, lasting := q.isWriter(); found {
+		return lasting, nil
+	}
+	if q.Locked && q.isReaders(q.maker()) {
+		q.Locked, q.Reader = false, q.maker() // all but a start go on as if it were not
+	}
+	if q.Locked {
+		if found, lasting := q.isScanned(); found {
+			return lasting, nil
+		}
+	}
+	if !q.Locked && !q.unchanged() {
+		return settling, nil // somebody has just written it
+	}
+	q.askClock()
+	if q.Answer == Unknown {
+		return settling, nil
+	}
+	return atOnce, nil
+}
+
+// found makes a process or member the answer.
+func (q *question) found(a Answer, h *Handle) bool {
+	q.Answer, q.Process = a, h
+	if h == q.process {
+		q.process = nil
+	}
+	return true
+}
+
+// isProcess: the process of that number lives, and is the daemon by this test.
+func (q *question) isProcess(is func(*Handle) bool) bool {
+	return q.process != nil && is(q.process) && !q.process.Exited() && q.found(Running, q.process)
+}
+
+// isGroup: a member of the group of that number lives, and is the daemon's. Then
+// so is the process of that number, if it is in the group: no number is given
+// anew while it is a group's.
+func (q *question) isGroup(is func(*Handle) bool) bool {
+	if q.Number == 0 {
+		return false
+	}
+	g := &Group{ID: q.Number}
+	h, _, _ := g.Member(is)
+	if h == nil {
+		return false
+	}
+	if q.isProcess(func(*Handle) bool { return g.Has(q.Number) }) {
+		h.Close()
+		return true
+	}
+	return q.found(Leaderless, h)
+}
+
+// holds: it has the locked description open.
+func (q *question) holds(h *Handle) bool {
+	own, _ := q.holder(h.PID)
+	if own != nil {
+		q.Locked, q.Maker = true, own.maker
+	}
+	return own != nil
+}
+
+// isKin: it holds the lock; or it is in the session of the lock's maker, and
+// either cannot be looked at or has closed its descriptors. Numbers are
+// recycled, a maker's too: in the last case the maker has to be there with the
+// lock, or the clock to agree.
+func (q *question) isKin(h *Handle) bool {
+	own, readable := q.holder(h.PID)
+	if own != nil {
+		q.Maker = own.maker
+		return true
+	}
+	sid, err := unix.Getsid(h.PID)
+	if err != nil || sid == 0 {
+		return false
+	}
+	leader, _ := q.holder(sid)
+	if leader != nil && leader.maker == sid || q.maker() == sid && (!readable || q.clock(h.Start) == asOld) {
+		q.Maker = sid
+		return true
+	}
+	return false
+}
+
+// isWriter: somebody has a record lock for writing. If that is the daemon, it
+// made the lock itself.
+func (q *question) isWriter() (found bool, lasting time.Duration) {
+	pid, first := q.writer()
+	if pid == 0 {
+		return false, 0
+	}
+	if q.Locked {
+		q.Maker = q.maker()
+	}
+	var h *Handle
+	if pid > 0 {
+		var err error
+		if h, err = Pin(pid); err != nil {
+			return true, settling
+		}
+		if again, _ := q.writer(); again != pid {
+			h.Close()
+			return true, settling
+		}
+		if pid == q.Number {
+			return q.found(Running, h), atOnce
+		}
+		if q.Number != 0 && (&Group{ID: q.Number}).Has(pid) {
+			return q.found(Leaderless, h), atOnce
+		}
+	}
+	switch {
+	case first == startByte:
+		return q.found(Starting, h), atOnce
+	case h == nil:
+		q.Answer, q.Why = Unknown, "its supervisor is of another PID namespace"
+		return true, atOnce
+	}
+	if own, _ := q.holder(pid); own != nil {
+		q.Maker = own.maker
+	}
+	q.Answer, q.Supervisor = Between, h
+	return true, atOnce
+}
+
+// findSupervisor finds the supervisor of a daemon that lives. While its start or
+// restart is not quite over there is none yet.
+func (q *question) findSupervisor() (lasting time.Duration) {
+	pid, first := q.writer()
+	own := pid == q.Process.PID || pid > 0 && q.Number != 0 && (&Group{ID: q.Number}).Has(pid)
+	switch {
+	case pid <= 0 || own:
+		return atOnce
+	case first == startByte:
+		return settling
+	}
+	h, err := Pin(pid)
+	if again, _ := q.writer(); err == nil && again == pid {
+		q.Supervisor = h
+		return atOnce
+	}
+	h.Close()
+	return settling
+}
+
+// isReaders tells whether the lock is that of somebody who merely may read the
+// file: its maker lives, has it open without O_NOATIME, and is neither root nor
+// the file's owner.
+func (f *Pidfile) isReaders(maker int) bool {
+	own, _ := f.holder(maker)
+	var st unix.Stat_t
+	return own != nil && own.maker == maker && !own.noatime &&
+		unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, maker), &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
+}
+
+// isScanned: the file is locked, and neither process nor group tell by whom. So
+// all processes are looked at, and only here.
+func (q *question) isScanned() (found bool, lasting time.Duration) {
+	all := q.holders()
+	if len(all) == 0 && !q.locked() {
+		return true, settling
+	}
+	if len(all) == 0 {
+		if !showsLocks() {
+			return false, 0 // the clock has to do
+		}
+		q.Answer, q.Why = Unknown, "it is locked by a process that cannot be seen"
+		if maker := q.maker(); maker != 0 {
+			q.Why = fmt.Sprintf("it is locked by process %d or children of it, which cannot be seen", maker)
+		}
+		q.Why += ": if nothing of it is left, remove the file by hand"
+		return true, ending
+	}
+	q.Maker = all[0].maker
+	// Who made the lock and is still there, with no record lock, is a start
+	// that has not got that yet or is about to end, or a pidkill.
+	if i := slices.IndexFunc(all, func(h *holder) bool { return h.pid == h.maker }); i >= 0 {
+		h, err := Pin(all[i].pid)
+		if err != nil {
+			return true, settling
+		}
+		return q.found(Starting, h), settling
+	}
+	if q.Empty || q.outdated() {
+		// Daemonize was killed before it could write: they are the daemon.
+		slices.SortStableFunc(all, func(a, b *holder) int { return a.distance() - b.distance() })
+		for _, own := range all {
+			h, err := Pin(own.pid)
+			if err != nil || !own.noatime {
+				h.Close()
+				continue
+			}
+			if q.holds(h) {
+				return q.found(Running, h), q.findSupervisor()
+			}
+			h.Close()
+			return true, settling
+		}
+	}
+	for _, own := range all {
+		q.Daemon.Kin = append(q.Daemon.Kin, own.pid)
+	}
+	q.Answer, q.Own = Escaped, all[0].noatime
+	return true, settling
+}
+
+// distance puts leaders of a group in the session of the lock's maker first.
+func (h *holder) distance() int {
+	sid, _ := unix.Getsid(h.pid)
+	pgid, _ := unix.Getpgid(h.pid)
+	switch {
+	case sid != h.maker:
+		return 2
+	case pgid != h.pid:
+		return 1
+	}
+	return 0
+}
+
+// askClock answers for a file that is not locked: by when it was written, and
+// when the processes of its number have started.
+func (q *question) askClock() {
+	if q.Number == 0 {
+		q.Answer = Gone
+		if _, err := q.PID(); err != nil && !q.taken && !q.outdated() {
+			q.Answer, q.Why = Unknown, err.Error()
+		}
+		return
+	}
+	if q.process != nil { // perhaps a zombie, which keeps the number from others
+		switch q.clock(q.process.Start) {
+		case asOld:
+			if q.isProcess(func(*Handle) bool { return true }) || q.isGroup(func(*Handle) bool { return true }) {
+				return
+			}
+			q.Answer, q.Why = Gone, "" // of a zombie nothing is left
+		case later:
+			q.Answer, q.Why = Stranger, fmt.Sprintf("process %d started later", q.Number)
+		case beforeBoot:
+			q.Answer, q.Why = Gone, "older than the last boot"
+		default:
+			q.Answer, q.Why = Unknown, fmt.Sprintf("nothing tells whether process %d is its daemon: the clock was set since, or /proc hides it", q.Number)
+		}
+		return
+	}
+	member, others, err := (&Group{ID: q.Number}).Member(func(h *Handle) bool { return q.clock(h.Start) == asOld })
+	switch {
+	case member != nil:
+		q.found(Leaderless, member)
+	case err != nil:
+		q.Answer, q.Why = Unknown, err.Error()
+	case !others:
+		q.Answer = Gone
+	case q.clock(0) == beforeBoot:
+		q.Answer, q.Why = Gone, "older than the last boot"
+	default:
+		q.Answer, q.Why = Unknown, fmt.Sprintf("process %d is gone, and nothing tells whether the group %d is its own (pidkill -g %d)", q.Number, q.Number, q.Number)
+	}
+}
+
+// slack is how much later than its pidfile's time a daemon may have started:
+// the one is counted in ticks since boot, the other taken from a wall clock.
+const slack = 500 * time.Millisecond
+
+// age is how a process's start compares with a file's time.
+type age int
+
+const (
+	untold     age = iota // the clock was set, or the start is hidden
+	asOld                 // the process was there when the file was written
+	later                 // it was not
+	beforeBoot            // nor was any process that is there now
+)
+
+// clock compares the start of a process, in ticks after boot and 0 if it is
+// hidden, with the time that the file was written.
+func (f *Pidfile) clock(start uint64) age {
+	written, now := sinceBoot(f.written()), sinceBoot(time.Now())
+	var fs unix.Statfs_t
+	switch {
+	case written > now+slack:
+		return untold // in the future
+	case written < 0 && unix.Fstatfs(f.file, &fs) == nil && (fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC):
+		return untold // the file system is not as old as that
+	case written < 0:
+		return beforeBoot
+	case start == 0:
+		return untold
+	case ticks(start) <= written+slack:
+		return asOld
+	}
+	return later
+}
+
+// AsOld tells whether a process that started at so many ticks after boot was
+// there when the file was written.
+func (f *Pidfile) AsOld(start uint64) bool { return f.clock(start) == asOld }
+
+// ticks makes a duration of a number of clock ticks.
+func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / HZ) }
+
+// sinceBoot is a wall clock time on the clock that start times are on. Both
+// clocks have to be read at once: losing the processor in between would make a
+// stranger of a daemon.
+func sinceBoot(t time.Time) time.Duration {
+	for {
+		began := time.Now()
+		var boot unix.Timespec
+		unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+		if now := time.Now(); now.Sub(began) < slack/10 {
+			return time.Duration(boot.Nano()) - now.Round(0).Sub(t.Round(0))
+		}
+	}
+}
+
+// Describe names a process in a message: its PID, name and user. A name that
+// could pass for a part of the message is quoted.
+func Describe(pid int) string {
+	p, err := ReadStat(pid)
+	if err != nil {
+		return fmt.Sprint(pid)
+	}
+	name := Escape(p.Comm)
+	if strings.ContainsAny(name, ` ,;()"'`) {
+		name = `"` + strings.ReplaceAll(name, `"`, `\"`) + `"`
+	}
+	var st unix.Stat_t
+	if unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, pid), &st) != nil {
+		return fmt.Sprintf("%d (%s)", pid, name)
+	}
+	return fmt.Sprintf("%d (%s, user %s)", pid, name, UserName(int(st.Uid)))
+}
+
+// DescribeAll names the first twenty of some processes.
+func DescribeAll(pids []int) string {
+	const most = 20
+	var names []string
+	for _, pid := range pids[:min(most, len(pids))] {
+		names = append(names, Describe(pid))
+	}
+	if more := len(pids) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}

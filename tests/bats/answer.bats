@@ -1,0 +1,514 @@
+#!/usr/bin/env bats
+# Whose daemon a pidfile is: the answers, as all three programs give them, on
+# the daemons, locks, clocks and file systems that fooled earlier rules.
+
+# shellcheck disable=SC2154,SC2016 # run sets stderr; scripts in quotes
+load helper
+
+run_it() { run --separate-stderr "$@"; }
+
+# expect STATUS [MESSAGE [OUTPUT]]: of the last run; patterns.
+expect() {
+    # shellcheck disable=SC2053 # patterns
+    if [[ $status -ne $1 || $stderr != ${2-*} || $output != ${3-*} ]]; then
+        echo "status $status, wanted $1"
+        echo "stderr: $stderr"
+        echo "stdout: $output"
+        return 1
+    fi
+}
+
+# agree ANSWER: what all programs say of app.pid, without ending anybody.
+agree() {
+    local d p t
+    case $1 in
+    runs) d=1 p=0 t=0 ;;
+    gone) d=0 p=1 t=1 ;;
+    unknown) d=${2:-125} p=4 t=1 ;;
+    esac
+    run_it pidkill -0 app.pid
+    expect "$p"
+    run_it pgtree app.pid
+    expect "$t"
+    if ((d)); then
+        cp -p app.pid before
+        run_it daemonize -o never -p app.pid sleep 1000
+        expect "$d"
+        cmp before app.pid
+        [[ ! -e never ]]
+    fi
+}
+
+# closes MODE: a command that gives the lock's descriptor away.
+closes='for fd in {3..63}; do eval "exec $fd>&-"; done; exec sleep 1000'
+
+# python SCRIPT ARGUMENT...: in the background, until it has said "ready".
+python() {
+    : >said
+    "$PYTHON" -c "import fcntl, os, socket, struct, sys, time
+$1
+print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
+    helper=$!
+    track "$helper"
+    eventually 10 grep -q ready said
+}
+
+boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
+
+@test "a daemon that detaches once more has escaped: named, never 'not running'" {
+    daemonize -p app.pid -c "$T" sh -c 'setsid sleep 1000 & echo $! >it.new; mv it.new it; exit 0'
+    eventually 10 test -e it
+    it=$(<it)
+    gone() { [[ ! -e /proc/$(<app.pid) ]]; }
+    eventually 20 gone
+    eventually 20 grep -qx sleep "/proc/$it/comm"
+    agree runs
+    for option in -9 -n '-as HUP' '-s HUP' -L; do
+        # shellcheck disable=SC2086
+        run_it pidkill $option app.pid
+        [[ $option == *HUP || $option == -L ]] && want=4 || want=3
+        expect "$want" "pidkill: app.pid: process and group are gone, but others of the daemon live (-T reaches them, or pidkill -g $it): $it (sleep, user *)"
+    done
+    alive "$it"
+    run_it pgtree -no pid app.pid
+    expect 0 "" "*$it*"
+    run_it pidkill -nT app.pid
+    expect 0 "" "*would send TERM/10/KILL/5 to what left the group: $it (sleep, *"
+    run_it pidkill -S app.pid
+    expect 0 ""
+    not alive "$it"
+    [[ ! -e app.pid ]]
+}
+
+@test "a record lock of the daemon's own on its pidfile: it runs" {
+    need_python
+    # As atd, smbd, qemu and every classic lockfile() do, in place of the flock
+    # or besides.
+    python 'f = open("app.pid", "r+" if os.path.exists("app.pid") else "w+"); fcntl.lockf(f, fcntl.LOCK_EX)
+f.write("%d\n" % os.getpid()); f.flush(); os.utime("app.pid", (1e9, 1e9))'
+    touch -d "@$(($(boot_time) + 1))" app.pid
+    agree runs
+    kill "$helper"
+    eventually 10 not alive "$helper"
+    rm app.pid
+
+    daemonize -p app.pid "$PYTHON" -c '
+import fcntl, os, sys, time
+f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); open(sys.argv[1] + ".up", "w"); time.sleep(1000)' "$T/app.pid"
+    pid=$(<app.pid)
+    eventually 10 test -e app.pid.up
+    agree runs
+    SECONDS=0
+    run_it pidkill app.pid
+    expect 0 ""
+    ((SECONDS < 5))
+    group_gone "$pid"
+    [[ ! -e app.pid ]]
+}
+
+@test "two PID namespaces share the file: neither the wrong process nor 'not running'" {
+    need_root
+    need_namespaces
+    mkfifo stay
+    cat >inside <<'END'
+sleep 1000 & # takes the low numbers
+daemonize -p app.pid sleep 1001
+echo ready >said
+read -r _ <stay
+END
+    unshare -pf --mount-proc --kill-child bash inside 3>&- &
+    eventually 10 test -s said
+    number=$(<app.pid)
+    daemon=$(pgrep -f '^sleep 1001$')
+    [[ $daemon != "$number" ]]
+    # Outside, who holds the lock is seen.
+    run_it pidkill app.pid
+    expect 3 "*others of the daemon live*pidkill -g $daemon)*"
+    # In a third one nobody is: it cannot be told.
+    cat >third <<'END'
+sleep 1000 & strangers=$!
+while [ $strangers -lt $1 ]; do sleep 1000 & strangers=$!; done
+pidkill app.pid; echo "pidkill $?"
+pidkill -0 app.pid; echo "-0 $?"
+daemonize -p app.pid true; echo "daemonize $?"
+kill -0 "$1" && echo alive
+END
+    run_it unshare -pf --mount-proc --kill-child bash third "$number" 3>&-
+    expect 0 "*cannot be seen*remove the file by hand*" $'pidkill 4\n-0 4\ndaemonize 1\nalive'
+    [[ $(<app.pid) == "$number" ]]
+    alive "$daemon"
+    echo >stay
+    run_it pidkill -T app.pid
+    [[ $status -eq 0 ]]
+    eventually 10 not alive "$daemon"
+}
+
+@test "another session whose leader is gone does not make a recycled group the daemon's" {
+    # first | second & after a log-out, with the number of a daemon that ended 20 minutes ago.
+    [[ $(cut -d. -f1 /proc/uptime) -gt 60 ]] || skip "the machine has just started"
+    setsid bash -c 'set -m; { sleep 0.1; } | sleep 1000 & jobs -p >group; exit' 3>&-
+    group=$(<group)
+    eventually 10 not alive "$group"
+    echo "$group" >app.pid
+    touch -d '30 seconds ago' app.pid
+    agree unknown
+    run_it pidkill app.pid
+    expect 4 "*nothing tells whether the group $group is its own (pidkill -g $group)"
+    [[ -n $(group_members "$group") ]]
+    run_it pidkill -g "$group"
+    expect 0
+}
+
+@test "a file of the future, or on a tmpfs from before the boot: it cannot be told" {
+    own=$BASHPID
+    sleep 1000 &
+    pid=$!
+    echo "$pid" >app.pid
+    touch -d '10 minutes' app.pid
+    agree unknown
+    run_it pidkill app.pid
+    expect 4 "*the clock was set*"
+    dir=$(mktemp -d /dev/shm/answer.XXXXXX) || skip "needs /dev/shm"
+    if [[ $(stat -fc %T "$dir") == tmpfs ]]; then
+        (
+            cd "$dir"
+            echo "$pid" >app.pid
+            touch -d '1990-01-01' app.pid
+            agree unknown
+        ) || fail "on tmpfs"
+    fi
+    rm -r "$dir"
+    alive "$pid"
+    kill "$pid"
+    [[ $own ]]
+}
+
+@test "a daemon that closed its lock, and a clock that was set on: the start is refused" {
+    daemonize -p app.pid bash -c "$closes"
+    pid=$(<app.pid)
+    closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
+    eventually 10 closed
+    agree runs
+    touch -d '1 hour' app.pid
+    agree unknown
+    touch -r / app.pid
+    touch -d now app.pid
+    run_it pidkill app.pid
+    expect 0
+    group_gone "$pid"
+}
+
+@test "-s: a daemon that closed its lock is known by its supervisor's" {
+    daemonize -s -p app.pid bash -c "$closes"
+    pid=$(<app.pid)
+    closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
+    eventually 10 closed
+    touch -d '1 hour' app.pid
+    run_it pidkill -0 app.pid
+    expect 0 "" "app.pid: running (group $pid)"
+    run_it pidkill app.pid
+    expect 0
+    group_gone "$pid"
+    [[ ! -e app.pid ]]
+}
+
+@test "a new pidfile is nobody's to lock before the start has" {
+    need strace
+    umask 000
+    strace -f -b execve -qq -o trace -e trace=openat,fchmod,flock,fcntl daemonize -p app.pid sleep 1000
+    grep -q 'openat.*"app.pid".*O_CREAT|O_EXCL.*, 0600)' trace
+    # 0644 comes after both locks.
+    awk '/flock.*LOCK_EX/ { f = 1 } f && /F_SETLK,/ { r = 1 } /fchmod.*0644/ { exit !(f && r) }' trace
+    [[ $(stat -c %a app.pid) == 644 ]]
+    pidkill app.pid
+}
+
+@test "who may only read the file: neither its locks nor passed descriptors mean anything" {
+    need_root
+    need_python
+    daemonize -p app.pid -c "$T" sleep 1000
+    pid=$(<app.pid)
+    # The descriptor reaches a service of somebody else's, and the locker ends.
+    "$PYTHON" -c '
+import fcntl, os, socket, sys, time
+a, b = socket.socketpair()
+if os.fork() == 0:
+    os.setsid()
+    _, fds, _, _ = socket.recv_fds(a, 1, 1)
+    open("service.new", "w").write("%d\n" % os.getpid()); os.rename("service.new", "service")
+    time.sleep(1000)
+os.setresuid(65534, 65534, 65534)
+f = open("app.pid"); fcntl.lockf(f, fcntl.LOCK_SH)
+open("/proc/self/comm", "w").write("locker")
+print("ready", flush=True)
+fcntl.flock(f, fcntl.LOCK_EX)      # waits for the daemon'"'"'s end
+socket.send_fds(b, [b"."], [f.fileno()])
+print("locked", flush=True)
+time.sleep(1000)' >said 3>&- &
+    locker=$!
+    track "$locker"
+    eventually 10 grep -q ready said
+    # Its record lock for reading keeps nobody from anything.
+    run_it pidkill app.pid
+    expect 0 ""
+    group_gone "$pid"
+    [[ ! -e app.pid ]]
+    eventually 10 grep -q locked said # the lock of a file without a name
+    kill -KILL "$locker"
+
+    # The same on a file that stays: a start cannot go past it, and says who it is.
+    echo 4194304 >app.pid
+    python 'os.setresuid(65534, 65534, 65534); f = open("app.pid"); fcntl.flock(f, fcntl.LOCK_EX)'
+    run_it daemonize -p app.pid sleep 1000
+    expect 1 "daemonize: app.pid: locked by $helper (python*, user nobody), who may only read it: *"
+    run_it pidkill -0 app.pid
+    expect 1
+    run_it pidkill app.pid
+    expect 0
+    [[ ! -e app.pid ]]
+    kill -KILL "$helper"
+
+    # Passed on: the service is no daemon of this file, and lives.
+    : >app.pid
+    service=$(<service)
+    kill -KILL "$service"
+    rm service
+    "$PYTHON" -c '
+import fcntl, os, time
+os.setresuid(65534, 65534, 65534)
+f = open("app.pid"); fcntl.flock(f, fcntl.LOCK_EX)
+if os.fork() == 0:
+    os.setsid(); print("%d" % os.getpid(), flush=True); time.sleep(1000)' >said 3>&-
+    eventually 10 test -s said
+    service=$(<said)
+    track "$service"
+    for option in -9 -T -S; do
+        run_it pidkill "$option" app.pid
+        expect '[34]' 2>/dev/null || [[ $status -eq 3 || $status -eq 0 ]]
+        alive "$service" || fail "$option"
+    done
+    kill -KILL "$service"
+}
+
+@test "a record lock for reading: starts, restarts and stops go on" {
+    need_python
+    echo 4194304 >app.pid
+    python 'f = open("app.pid"); fcntl.lockf(f, fcntl.LOCK_SH)'
+    run_it daemonize -s -r -p app.pid sleep 1000
+    expect 0
+    kill -KILL "$helper"
+    pid=$(<app.pid)
+    python 'f = open("app.pid"); fcntl.lockf(f, fcntl.LOCK_SH, 1, 0)'
+    kill -KILL "$pid"
+    restarted() { [[ $(<app.pid) != "$pid" ]] && alive "$(<app.pid)"; }
+    eventually 10 restarted
+    pid=$(<app.pid)
+    run_it pidkill app.pid
+    expect 0
+    group_gone "$pid"
+    [[ ! -e app.pid ]]
+    kill -KILL "$helper"
+}
+
+@test "a daemon that empties or removes its pidfile at its end" {
+    # On TERM, as lighttpd does.
+    for end in ': >app.pid' 'rm app.pid'; do
+        daemonize -p app.pid -c "$T" -m 022 sh -c "trap '$end; exit' TERM; touch up; while :; do sleep 0.01; done"
+        eventually 10 test -e up
+        run_it pidkill -v app.pid
+        expect 0 "*is gone after*"
+        [[ $end != rm* || $stderr == *"removed by the daemon"* ]]
+        [[ ! -e app.pid ]]
+        rm up
+    done
+    # And with a helper that stays.
+    daemonize -p app.pid -c "$T" sh -c "setsid sleep 1000 & echo \$! >it; trap ': >app.pid; exit' TERM; touch up; while :; do sleep 0.01; done"
+    eventually 10 test -e up
+    it=$(<it)
+    eventually 20 grep -qx sleep "/proc/$it/comm"
+    run_it pidkill app.pid
+    expect 0 "*left the group and still runs (pidkill -g $it ends it)*"
+    [[ ! -e app.pid ]]
+    alive "$it"
+    kill "$it"
+}
+
+@test "a file system without the kernel's locks: 125, its name, nothing left" {
+    need strace
+    # As NFS says it of a descriptor for reading, others of any.
+    for error in EBADF ENOLCK EOPNOTSUPP; do
+        run_it strace -f -qq -o trace -e trace=flock -e inject=flock:error=$error \
+            daemonize -p app.pid touch ran
+        expect 125 "daemonize: app.pid: its file system, *, has no flock(2) (*): a pidfile belongs in *"
+        [[ ! -e app.pid && ! -e ran ]]
+    done
+    # Flock and record lock are one: the record lock meets the flock, for ever.
+    SECONDS=0
+    run_it strace -f -b execve -qq -o trace -e trace=fcntl -e inject=fcntl:error=EAGAIN:when=5+ \
+        timeout 50 daemonize -p app.pid touch ran
+    ((status != 124 && SECONDS < 50))
+}
+
+@test "no fallocate(2): a killed start leaves nothing that is in the way" {
+    need strace
+    strace -f -b execve -o trace -e trace=fallocate,execve,pwrite64 -e inject=fallocate:error=EOPNOTSUPP \
+        -e inject=pwrite64:signal=KILL:when=1 daemonize -p app.pid sleep 1000 2>/dev/null || :
+    nobody() { ! pidkill -0 app.pid >/dev/null 2>&1; }
+    eventually 10 nobody
+    [[ -e app.pid ]]
+    run_it daemonize -p app.pid sleep 1000
+    expect 0
+    run_it strace -f -b execve -o trace -e inject=fallocate:error=EOPNOTSUPP daemonize -p b.pid sleep 1000
+    expect 0
+    [[ $(<b.pid) =~ ^[0-9]+$ && $(wc -c <b.pid) -eq $((${#output} + $(wc -c <b.pid))) ]]
+    pidkill app.pid b.pid
+}
+
+@test "a start slow between the PID and its lock, a pidkill in between: it is ended" {
+    need strace
+    for delay in pwrite64 fcntl; do
+        strace -f -b execve -qq -o trace -e trace=$delay -e inject=$delay:delay_exit=300000 \
+            daemonize -p app.pid sleep 1000 3>&- &
+        it=$!
+        written() { [[ -s app.pid ]]; }
+        eventually 20 written
+        run_it pidkill app.pid
+        expect 0
+        wait "$it" || :
+        [[ -z $(pgrep -g "$(cut -d' ' -f1 </proc/self/stat)" sleep || :) ]]
+        [[ ! -e app.pid ]]
+    done
+}
+
+@test "a pidkill meets a supervisor between its fork and the next PID" {
+    need strace
+    daemonize -s -r -p app.pid -o log sleep 1000
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    strace -f -qq -o trace -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:delay_enter=500000 3>&- 2>/dev/null &
+    tracer=$!
+    traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
+    eventually 10 traced
+    kill -KILL "$pid"
+    # It has forked: there is a new command, and the old number in the file.
+    forked() { [[ -n $(pgrep -P "$supervisor" -x sleep) && $(<app.pid) == "$pid" ]]; }
+    eventually 10 forked
+    run_it pidkill app.pid
+    expect 0
+    [[ ! -e app.pid ]]
+    not alive "$supervisor"
+    kill "$tracer" 2>/dev/null || :
+    wait "$tracer" || :
+    nothing_left
+}
+
+@test "a supervisor killed between fork and write, beside an escapee of the last run" {
+    need strace
+    daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sleep 1001 & exec sleep 1000'
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    escapee() { pgrep -f '^sleep 1001$'; }
+    eventually 10 escapee
+    first=$(escapee | head -n 1)
+    strace -f -qq -o trace -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:signal=KILL 3>&- 2>/dev/null &
+    tracer=$!
+    traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
+    eventually 10 traced
+    kill -KILL "$pid"
+    eventually 10 not alive "$supervisor"
+    kill "$tracer" # which lets go of the new run
+    wait "$tracer" || :
+    # The new run is the daemon, by its group and session; not the escapee.
+    run_it pidkill -0 app.pid
+    expect 0
+    new=${output//[!0-9]/}
+    [[ $new != "$first" ]]
+    [[ $(stat_field "$new" 6) == "$supervisor" ]]
+    run_it pidkill app.pid
+    expect 0
+    group_gone "$new"
+    [[ ! -e app.pid ]]
+    end_all
+}
+
+@test "'already running' is never said of a start that then fails" {
+    need strace
+    for round in 1 2 3; do
+        strace -f -b execve -qq -o trace -e trace=fcntl -e inject=fcntl:delay_exit=200000 \
+            daemonize -p app.pid /bin/false/nothing 2>/dev/null 3>&- &
+        first=$!
+        eventually 10 test -e app.pid
+        run_it daemonize -p app.pid sleep 1000
+        expect 0
+        wait "$first" || :
+        run_it pidkill app.pid
+        expect 0
+        rm -f app.pid
+        [[ $round ]]
+    done
+}
+
+@test "overlayfs and a btrfs with two subvolumes: the lock's maker is told, or not guessed" {
+    need_root
+    need_namespaces
+    command -v mkfs.btrfs >/dev/null || skip "needs btrfs-progs"
+    grep -qw btrfs /proc/filesystems || modprobe -q btrfs || skip "no btrfs in this kernel"
+    truncate -s 200M image
+    mkfs.btrfs -q image
+    mkdir -p mnt
+    cat >inside <<'END'
+mount -o loop image mnt || exit 77
+btrfs -q subvolume create mnt/a || btrfs subvolume create mnt/a >/dev/null
+btrfs -q subvolume create mnt/b || btrfs subvolume create mnt/b >/dev/null
+chmod 755 mnt mnt/a mnt/b
+daemonize -p mnt/a/app.pid sleep 1000
+cp mnt/a/app.pid mnt/b/app.pid # the same number in both directories
+[[ $(stat -c %i mnt/a/app.pid) == "$(stat -c %i mnt/b/app.pid)" ]] || exit 78
+touch -d '-1 hour' mnt/b/app.pid
+pidkill -0 mnt/b/app.pid; echo "b $?"
+setpriv --reuid=65534 --clear-groups pidkill -0 mnt/a/app.pid >/dev/null; echo "a $?"
+pidkill mnt/a/app.pid; echo "stop $?"
+END
+    run_it unshare -m bash inside 3>&-
+    [[ $status -ne 77 && $status -ne 78 ]] || skip "cannot mount it, or other inode numbers"
+    expect 0 "*" $'b 1\na [04]\nstop 0'
+}
+
+@test "overlayfs: another user's pidkill -0 knows the daemon by the lock's maker" {
+    need_root
+    need_namespaces
+    cat >inside <<'END'
+mount -t tmpfs none . || exit 77
+cd "$PWD"
+mkdir l u w m
+mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m 2>/dev/null || exit 77
+daemonize -p m/app.pid sleep 1000
+touch -d '+1 hour' m/app.pid
+setpriv --reuid=65534 --regid=65534 --clear-groups pidkill -0 m/app.pid; echo "$?"
+pidkill m/app.pid
+END
+    run_it unshare -m bash inside 3>&-
+    [[ $status -ne 77 ]] || skip "no overlayfs here"
+    expect 0 "" $'m/app.pid: running (group *)\n0'
+}
+
+@test "a kernel that shows no locks: the clock decides" {
+    need_root
+    need_namespaces
+    need_python
+    # As gVisor's /proc: no lock line in any fdinfo. Hiding them takes a
+    # filter of what is read; here the descriptors cannot be read at all, and
+    # /proc/locks is empty.
+    daemonize -p app.pid sleep 1000
+    pid=$(<app.pid)
+    cat >inside <<'END'
+: >nothing
+mount --bind nothing /proc/locks || exit 77
+setpriv --reuid=65534 --regid=65534 --clear-groups pidkill -0 app.pid; echo "$?"
+END
+    run_it unshare -m bash inside 3>&-
+    [[ $status -ne 77 ]] || skip "cannot hide /proc/locks"
+    expect 0 "*" "*4" # locked, and nobody tells by whom
+    pidkill app.pid
+    group_gone "$pid"
+}

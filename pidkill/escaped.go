@@ -49,7 +49,7 @@ func (c *census) children(members []int) (of func(pid int) []int, err error) {
 		_, is := slices.BinarySearch(members, pid)
 		return is
 	})
-	rows, _, err := posix.Table(others, 0, nil)
+	rows, _, err := posix.Table(others)
 	byParent := map[int][]int{}
 	for _, p := range rows {
 		byParent[p.PPID] = append(byParent[p.PPID], p.PID)

@@ -241,7 +241,7 @@ func (t *tree) list() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := posix.Table(pids, 0, nil)
+	rows, _, err := posix.Table(pids)
 	if err != nil {
 		return nil, err
 	}

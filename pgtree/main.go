@@ -221,10 +221,9 @@ func listed(list string) []string {
 // matches nothing is told of and makes the status.
 func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	// Before the table is read, or a daemon that starts now would be missed.
-	daemons := make([]int, len(c.targets))
-	for i, t := range c.targets {
+	for _, t := range c.targets {
 		if t.pidfile() {
-			daemons[i], t.err = daemon(t.word)
+			t.daemon, t.err = daemon(t.word)
 		}
 	}
 	rows, err := readTable(stderr)
@@ -234,9 +233,9 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	table, names := newTable(rows, unlisted), newNames()
 	wanted, _ := table.matching(func(p *posix.Process) bool { return c.targets == nil && (c.kernel || !p.Kernel()) })
 	readArgs := sync.OnceFunc(func() { posix.Fill(table.procs, posix.Args) })
-	for i, t := range c.targets {
+	for _, t := range c.targets {
 		if t.err == nil {
-			t.err = t.find(table, daemons[i], names, readArgs)
+			t.err = t.find(table, names, readArgs)
 		}
 		if t.err == nil {
 			t.complete(table, c.parents)

@@ -251,6 +251,28 @@ func TestMalformed(t *testing.T) {
 	check(4, "", `/[1789]/stat: malformed \(and 3 more\)`)
 }
 
+// Who ends between the two looks at /proc is not there, and leads nobody.
+func TestVanished(t *testing.T) {
+	t.Setenv("LC_ALL", "C")
+	fakeProc(t, []row{{1, 0, 1, 1, "init", "init\x00"}, {7, 1, 7, 7, "gone", ""}, {8, 7, 7, 7, "left", "left\x00"}})
+	if err := os.Remove(filepath.Join(posix.ProcRoot, "7", "cmdline")); err != nil {
+		t.Fatal(err)
+	}
+	const want = "PID COMMAND\n  1 init\n    session 7, leader gone\n  8 `-left\n"
+	if status, stdout, stderr := try("-o", "pid,tree"); status != 0 || stdout != want || stderr != "" {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+	if status, _, stderr := try("-o", "args", "gone"); status != 0 || stderr != "" { // its child is there
+		t.Errorf("%d %s", status, stderr)
+	}
+	if err := os.RemoveAll(filepath.Join(posix.ProcRoot, "8")); err != nil {
+		t.Fatal(err)
+	}
+	if status, stdout, stderr := try("-no", "args", "gone"); status != 1 || stdout != "" || stderr != "pgtree: gone: no such process\n" {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+}
+
 // What a process is called by, other than its name for the kernel.
 func TestNames(t *testing.T) {
 	for _, c := range []struct{ comm, args, title, script string }{

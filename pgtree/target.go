@@ -15,6 +15,7 @@ import (
 type target struct {
 	word   string
 	number int // 0: not a number
+	daemon int // of a pidfile: a process of its daemon
 
 	kind kind   // aSession or loneGroup, by its ID; or aProcess
 	id   int    // of the session or group
@@ -56,9 +57,9 @@ func (t *target) pidfile() bool {
 
 var errGone = errors.New("no such process")
 
-// find looks for the target in the table. pid is a process of the daemon, if it
-// is a pidfile; readArgs has the command lines of the table read.
-func (t *target) find(table *table, pid int, names *names, readArgs func()) error {
+// find looks for the target in the table. readArgs has the command lines of the
+// table read.
+func (t *target) find(table *table, names *names, readArgs func()) error {
 	matches := func(k kind, of func(*posix.Process) int, id int) (any bool) {
 		t.kind, t.id = k, id
 		t.in, any = table.matching(func(p *posix.Process) bool { return of(p) == id })
@@ -75,7 +76,7 @@ func (t *target) find(table *table, pid int, names *names, readArgs func()) erro
 		}
 		return errors.New("no such session, group or process")
 	case t.pidfile():
-		if p := table.row(pid); p.PID == 0 || !matches(aSession, session, p.SID) {
+		if p := table.row(t.daemon); p.PID == 0 || !matches(aSession, session, p.SID) {
 			return errGone
 		}
 	default:

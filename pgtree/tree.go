@@ -161,7 +161,10 @@ func (f forest) hang(up, n int32) {
 // its parent, with together only on one of the same group. The roots are what
 // is left, the oldest first.
 func (t *table) trees(in []bool, together bool) (f forest, roots []int32) {
-	f = make(forest, 1, len(t.procs)+1)
+	f = make(forest, 1)
+	if in == nil {
+		f = slices.Grow(f, len(t.procs))
+	}
 	at := make([]int32, len(t.procs)) // position to node
 	for i, p := range t.procs {
 		if t.omit[i] || in != nil && !in[i] {

@@ -272,7 +272,7 @@ func TestViews(t *testing.T) {
 	} {
 		target, err := parseTarget(c.word)
 		if err == nil {
-			err = target.find(table, 0, newNames(), func() {})
+			err = target.find(table, newNames(), func() {})
 		}
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)

@@ -147,7 +147,7 @@ _procgroup_argument() {
         local before=
         [[ $cur == *,* ]] && before=${cur%,*},
         compopt -o nospace
-        mapfile -t COMPREPLY < <(compgen -P "$before" -W "pid ppid pgid sid tty tpgid stat uid user time start nlwp rss comm args tree" -- "${cur##*,}")
+        mapfile -t COMPREPLY < <(compgen -P "$before" -W "pid ppid pgid sid tty tpgid stat uid user time etime start lstart nlwp rss cgroup comm args tree" -- "${cur##*,}")
         ;;
     esac
 }
@@ -155,7 +155,7 @@ _procgroup_argument() {
 # _procgroup_numbers PROGRAM: the sessions (for pgtree) and groups there are,
 # and what they are. Those of 0 are of another PID namespace; 1 is init's.
 _procgroup_numbers() {
-    pgtree -n -o sid,pgid,pid,args 2>/dev/null | awk -v sessions="$([[ $1 == pgtree ]] && echo yes)" '
+    pgtree -nl -o sid,pgid,pid,args 2>/dev/null | awk -v sessions="$([[ $1 == pgtree ]] && echo yes)" '
         { what = $0; sub(/^ *[0-9]+ +[0-9]+ +[0-9]+ /, "", what) }
         sessions && $1 > 1 && (!($1 in sid) || $3 == $1) { sid[$1] = what }
         $2 > 1 && (!($2 in pgid) || $3 == $2) { pgid[$2] = what; session[$2] = $1 }
@@ -167,7 +167,7 @@ _procgroup_numbers() {
 
 # _procgroup_names: the names that processes have, once something is typed.
 _procgroup_names() {
-    [[ ! $cur ]] || pgtree -n -o comm 2>/dev/null | sort -u
+    [[ ! $cur ]] || pgtree -nl -o comm 2>/dev/null | sort -u
 }
 
 # _procgroup_pidfiles: the pidfiles whose daemon runs, of the directory that is

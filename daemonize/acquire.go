@@ -63,12 +63,11 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 // daemon, or fails with who runs.
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
+	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
 	switch {
-	case locking == posix.ErrBusy:
-		return true, locking
-	case locking != nil && locking != posix.ErrLocked && locking != posix.ErrRead:
+	case locking != nil && locking != posix.ErrRead && !failed:
 		return false, locking
-	case locking != posix.ErrLocked && !f.Current():
+	case !failed && !f.Current():
 		return true, posix.ErrMoved
 	}
 	d, err := f.Ask(false)
@@ -79,13 +78,13 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	switch {
 	case d.Lives():
 		return false, running(d.String())
-	case d.Answer == posix.Unknown && locking == posix.ErrLocked:
+	case d.Answer == posix.Unknown && failed:
 		return false, running(d.Why)
 	case d.Answer == posix.Unknown:
 		return false, errors.New(d.Why + ": remove the file by hand if it is not")
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case locking == posix.ErrLocked:
+	case failed:
 		return true, running(d.String())
 	case locking == posix.ErrRead:
 		f.RemoveOwn() // another file has no such lock, and nobody can read that yet

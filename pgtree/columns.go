@@ -28,15 +28,18 @@ var columns = [...]column{
 	number("ppid", 0, func(p *posix.Process) int { return p.PPID }),
 	number("pgid", 0, group),
 	number("sid", 0, session),
-	number("tpgid", 0, func(p *posix.Process) int { return p.TPGID }),
-	number("uid", posix.Owner, func(p *posix.Process) int { return p.UID }),
-	number("nlwp", 0, func(p *posix.Process) int { return p.Threads }),
-	number("rss", posix.Memory, func(p *posix.Process) int { return p.RSS }),
 	{"tty", "TTY", true, 0, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.tty(p.TTY)...) }},
+	number("tpgid", 0, func(p *posix.Process) int { return p.TPGID }),
 	{"stat", "STAT", true, 0, stat},
+	number("uid", posix.Owner, func(p *posix.Process) int { return p.UID }),
 	{"user", "USER", true, posix.Owner, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.user(p.UID)...) }},
 	{"time", "TIME", false, 0, cpuTime},
+	{"etime", "ELAPSED", false, 0, elapsed},
 	{"start", "STARTED", false, 0, start},
+	{"lstart", "STARTED", false, 0, longStart},
+	number("nlwp", 0, func(p *posix.Process) int { return p.Threads }),
+	number("rss", posix.Memory, func(p *posix.Process) int { return p.RSS }),
+	{"cgroup", "CGROUP", true, posix.Cgroup, cgroup},
 	{"comm", "COMMAND", true, 0, func(b []byte, p *posix.Process, n *names) []byte { return posix.AppendEscaped(b, p.Comm, n.utf8) }},
 	{"args", "COMMAND", true, posix.Args, args},
 	{"tree", "COMMAND", true, posix.Args, nil}, // the page draws it
@@ -50,10 +53,10 @@ func number(name string, reads posix.Fields, value func(*posix.Process) int) col
 
 // parseColumns reads a list of -o.
 func parseColumns(list string) (chosen []*column, err error) {
-	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, name := range listed(list) {
 		i := slices.IndexFunc(columns[:], func(c column) bool { return c.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-o: %s: no such column", posix.Escape(name))
+			return nil, fmt.Errorf("-o: %s: no such column; there are%s", posix.Escape(name), columnNames())
 		}
 		chosen = append(chosen, &columns[i])
 	}
@@ -61,6 +64,14 @@ func parseColumns(list string) (chosen []*column, err error) {
 		return nil, errors.New("-o: no columns")
 	}
 	return chosen, nil
+}
+
+// columnNames lists all columns, each after a blank.
+func columnNames() (list string) {
+	for _, c := range columns {
+		list += " " + c.name
+	}
+	return list
 }
 
 // stat is the state and the flags that ps(1) adds to it, but for L.
@@ -167,4 +178,33 @@ func start(b []byte, p *posix.Process, n *names) []byte {
 		return t.AppendFormat(b, time.TimeOnly)
 	}
 	return t.AppendFormat(b, "Jan 02")
+}
+
+// longStart is date and time, as ctime(3) has them.
+func longStart(b []byte, p *posix.Process, n *names) []byte {
+	return n.started(p).AppendFormat(b, time.ANSIC)
+}
+
+// elapsed is how long ago the process started: [[days-]hours:]minutes:seconds.
+func elapsed(b []byte, p *posix.Process, n *names) []byte {
+	s := n.now.Unix() - n.boot - int64(p.Start/posix.HZ)
+	days, hours, minutes := s/86400, s/3600%24, s/60%60
+	switch {
+	case days > 0:
+		b = fmt.Appendf(b, "%d-%02d:", days, hours)
+	case hours > 0:
+		b = fmt.Appendf(b, "%02d:", hours)
+	}
+	return fmt.Appendf(b, "%02d:%02d", minutes, s%60)
+}
+
+// cgroup is the lines of cgroups(7) with commas between, but for those of a
+// root.
+func cgroup(b []byte, p *posix.Process, n *names) []byte {
+	lines := strings.Split(strings.TrimSpace(p.Cgroup), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" || strings.HasSuffix(line, "/") })
+	if len(lines) == 0 {
+		return append(b, '-')
+	}
+	return posix.AppendEscaped(b, strings.Join(lines, ","), n.utf8)
 }

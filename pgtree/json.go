@@ -99,7 +99,7 @@ func (d *document) process(l line) {
 		for i, t := range d.table.threads[p.PID] {
 			d.comma(i)
 			d.buf = fmt.Appendf(d.buf, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
-				t.PID, stat(nil, t, d.names), seconds(t), d.quote(t.Comm))
+				t.PID, stat(nil, &t, d.names), seconds(&t), d.quote(t.Comm))
 		}
 		d.buf = append(d.buf, ']')
 	}

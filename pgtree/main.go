@@ -9,6 +9,9 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,16 +22,18 @@ const usage = "usage: pgtree [options] [target ...]"
 
 const help = usage + `
 Print processes by session, group and descent. A target is the number of a
-session, group or process, a pidfile (a word with "/", or ending in ".pid"), or
-the name of a process. Without one: every session.
+session, group or process, a pidfile (a word with "/", or ending in ".pid"), a
+terminal (pts/0, tty1) or the name of a process; its descendants are shown too.
+Without one: every session.
 
   -o, --format LIST  columns: pid ppid pgid sid tty tpgid stat uid user time
-                     start nlwp rss comm args tree
+                     etime start lstart nlwp rss cgroup comm args tree
   -s, --short        the tree alone, name(pid)
+  -p, --parents      by descent alone; a target with its ancestors
   -J, --json         one JSON document
   -t, --threads      threads too
   -k, --kernel       kernel threads too
-  -u, --user USER    only this user's processes
+  -u, --user LIST    only these users' processes
   -n, --no-heading   rows alone, for scripts
   -l, --long         do not cut lines at the terminal's width
   -A, --ascii        draw the tree in ASCII
@@ -47,6 +52,7 @@ var options = []posix.Option{
 	{Letter: 'l', Long: "long"},
 	{Letter: 'n', Long: "no-heading"},
 	{Letter: 'o', Long: "format", Arg: true},
+	{Letter: 'p', Long: "parents"},
 	{Letter: 's', Long: "short"},
 	{Letter: 't', Long: "threads"},
 	{Letter: 'U', Long: "utf8"},
@@ -60,9 +66,10 @@ type config struct {
 	reads         posix.Fields // what they, or other output, need of the process table
 	shrink        bool         // the columns are the default: some may be left out
 	short, json   bool
+	parents       bool
 	threads       bool
 	kernel        bool
-	user          int // -1: everybody
+	users         []int // none: everybody
 	noHeading     bool
 	long          bool
 	art           *art
@@ -106,7 +113,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func parse(args []string) (*config, error) {
-	c := &config{user: -1, art: &asciiArt, color: "auto"}
+	c := &config{art: &asciiArt, color: "auto"}
 	if posix.UTF8() {
 		c.art = &utf8Art
 	}
@@ -139,20 +146,20 @@ func parse(args []string) (*config, error) {
 				return nil, err
 			}
 			c.columns = append(c.columns, more...)
+		case 'p':
+			c.parents = true
 		case 's':
 			c.short = true
 		case 't':
 			c.threads = true
-			c.reads |= posix.Threads
 		case 'U':
 			c.art = &utf8Art
 		case 'u':
-			user, err := posix.LookupUser(o.Arg)
+			more, err := parseUsers(o.Arg)
 			if err != nil {
 				return nil, err
 			}
-			c.user = user.UID
-			c.reads |= posix.Owner
+			c.users = append(c.users, more...)
 		case 'V':
 			c.version = true
 		}
@@ -189,33 +196,69 @@ func parse(args []string) (*config, error) {
 	return c, err
 }
 
-// show does the work: it finds the targets, reads the rows to be shown, and
-// prints them. A target that matches nothing is told of and makes the status.
-func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
-	s := &search{}
-	if s.pids, err = posix.PIDs(); err != nil {
-		return 0, err
+// parseUsers reads a list of -u.
+func parseUsers(list string) (uids []int, err error) {
+	for _, word := range listed(list) {
+		user, err := posix.LookupUser(word)
+		if err != nil {
+			return nil, err
+		}
+		uids = append(uids, user.UID)
 	}
-	pids := s.pids
-	if c.targets != nil {
-		if pids, err = s.all(c.targets); err != nil {
-			return 0, err
+	if uids == nil {
+		return nil, errors.New("-u: no users")
+	}
+	return uids, nil
+}
+
+// listed splits a list as ps(1) does.
+func listed(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// show does the work: it reads the process table, finds the targets in it,
+// reads the rest of what is to be shown, and prints that. A target that
+// matches nothing is told of and makes the status.
+func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
+	// Before the table is read, or a daemon that starts now would be missed.
+	for _, t := range c.targets {
+		if t.pidfile() {
+			t.daemon, t.err = daemon(t.word)
 		}
 	}
-	rows, denied, err := posix.Table(pids, c.reads, c.wants)
+	rows, err := readTable(stderr)
 	if err != nil {
 		return 0, err
 	}
-	table := newTable(rows)
-	table.addLeaders(leaders)
+	table, names := newTable(rows, unlisted), newNames()
+	wanted, _ := table.matching(func(p *posix.Process) bool { return c.targets == nil && (c.kernel || !p.Kernel()) })
+	readArgs := sync.OnceFunc(func() { posix.Fill(table.procs, posix.Args) })
+	for _, t := range c.targets {
+		if t.err == nil {
+			t.err = t.find(table, names, readArgs)
+		}
+		if t.err == nil {
+			t.complete(table, c.parents)
+			for i, in := range t.in {
+				wanted[i] = wanted[i] || in
+			}
+		}
+	}
+	c.fill(table, wanted)
+
 	var forests []forest
 	if c.targets == nil {
-		forests = []forest{table.sessions(nil)}
+		forests = []forest{c.view(table, &target{kind: aSession})}
 	}
 	for _, t := range c.targets {
-		f := table.view(t.kind, t.in)
-		if t.err == nil && len(f) == 1 {
-			t.err = errGone // by now, or not that user's
+		var f forest
+		if t.err == nil {
+			if f = c.view(table, t); len(f) == 1 {
+				t.err = errGone
+				if c.users != nil {
+					t.err = errors.New("exists, but belongs to none of the users of -u")
+				}
+			}
 		}
 		if t.err != nil {
 			fmt.Fprintf(stderr, "pgtree: %s: %v\n", posix.Escape(t.word), t.err)
@@ -224,16 +267,11 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		}
 		forests = append(forests, f)
 	}
-	// Every PID namespace has its process 1; hidepid (proc(5)) hides it, or
-	// keeps it from being read, from all but root.
-	if denied || s.denied || !slices.Contains(s.pids, 1) {
-		fmt.Fprintf(stderr, "pgtree: %s: the view is partial: processes are hidden (hidepid)\n", posix.ProcRoot)
-	}
 	if c.json {
-		d := document{names: newNames(), table: table, threads: c.threads}
+		d := document{names: names, table: table, threads: c.threads}
 		err = d.print(stdout, forests)
 	} else {
-		err = c.page(table, stdout).print(stdout, forests)
+		err = c.page(table, names, stdout).print(stdout, forests)
 	}
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return status, nil
@@ -241,32 +279,88 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	return 0, fmt.Errorf("standard output: %w", err)
 }
 
-// leaders reads rows. Of a process that hidepid (proc(5)) hides getpgid(2) and
-// getsid(2) still tell the IDs.
-func leaders(pids []int) []posix.Process {
-	rows, _, _ := posix.Table(pids, 0, nil)
-	ids, _ := posix.IDs(pids)
-	return append(ids, rows...)
+// readTable reads all of the process table, and says what of it cannot be read.
+func readTable(stderr io.Writer) ([]posix.Process, error) {
+	pids, err := posix.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	rows, denied, err := posix.Table(pids)
+	if err != nil && len(rows) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "pgtree: %v: left out\n", err)
+	}
+	// Every PID namespace has its process 1; hidepid (proc(5)) hides it, or
+	// keeps it from being read, from all but root.
+	if denied || !slices.Contains(pids, 1) {
+		fmt.Fprintf(stderr, "pgtree: %s: the view is partial: processes are hidden (hidepid)\n", posix.ProcRoot)
+	}
+	return rows, nil
 }
 
-// wants tells whether a process is to be shown, if it is in a target.
-func (c *config) wants(p *posix.Process) bool {
-	return (c.user < 0 || p.UID == c.user) && (c.kernel || c.targets != nil || !p.Kernel())
+// unlisted tells the IDs of a process that could not be read: getpgid(2) and
+// getsid(2) know them whatever /proc hides.
+func unlisted(pid int) (p posix.Process) {
+	pgid, err1 := unix.Getpgid(pid)
+	sid, err2 := unix.Getsid(pid)
+	if pid != 0 && err1 == nil && err2 == nil && posix.OwnProc() {
+		p.PID, p.PGID, p.SID = pid, pgid, sid
+	}
+	return p
+}
+
+// fill reads what is to be shown of the set, and sets who is omitted.
+func (c *config) fill(t *table, wanted []bool) {
+	rows := func() (rows []*posix.Process) {
+		for i, p := range t.procs {
+			if wanted[i] {
+				rows = append(rows, p)
+			}
+		}
+		return rows
+	}
+	if c.users != nil {
+		posix.Fill(rows(), posix.Owner)
+		for i, p := range t.procs {
+			wanted[i] = wanted[i] && slices.Contains(c.users, p.UID)
+		}
+	}
+	posix.Fill(rows(), c.reads)
+	for i, p := range t.procs {
+		t.omit[i] = !wanted[i] || p.State == 'X' // ended meanwhile
+		if c.threads && !t.omit[i] && p.Threads > 1 {
+			t.threads[p.PID] = posix.ThreadRows(p)
+		}
+	}
+}
+
+// view builds the forest of a target.
+func (c *config) view(table *table, t *target) forest {
+	if c.parents {
+		return table.descent(t.in)
+	}
+	return table.view(t.in, t.kind, t.id)
 }
 
 // page sets up the text output.
-func (c *config) page(t *table, stdout io.Writer) *page {
-	g := &page{config: c, names: newNames(), table: t, colored: c.color == "always"}
+func (c *config) page(t *table, n *names, stdout io.Writer) *page {
+	g := &page{config: c, names: n, table: t, colored: c.color == "always"}
 	g.heads = !c.noHeading && slices.ContainsFunc(c.columns, func(c *column) bool { return c.name == "tree" })
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
-			if !c.long {
-				g.width = int(size.Col)
-			}
+			g.width = int(size.Col)
 			if term := os.Getenv("TERM"); c.color == "auto" {
 				g.colored = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 			}
 		}
+	}
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		g.width = columns // exported by watch(1), or by the user
+	}
+	if c.long {
+		g.width = 0
 	}
 	return g
 }

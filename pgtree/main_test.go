@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,11 +76,15 @@ func TestStatus(t *testing.T) {
 		{"-ns 5", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
 		{"-ns 7", 0, "worker(7)\n", ""},
 		{"-ns 0007", 0, "worker(7)\n", ""},
-		{"-ns worker init", 0, "worker(7)\ninit(1)\n|-a-very-long-nam(5)\n| |-a-very-long-nam(6)\n| `-worker(7)\n`-work(8)\n  `-fifteen-letters(9)\n", ""},
+		{"-ns worker init", 0, "worker(7)\ninit(1)\na-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\nwork(8)\n`-fifteen-letters(9)\n", ""},
+		{"-ps worker", 0, "init(1)\n`-a-very-long-nam(5)\n  `-worker(7)\n", ""},
+		{"-ps", 0, "init(1)\n|-a-very-long-nam(5)\n| |-a-very-long-nam(6)\n| `-worker(7)\n`-work(8)\n  `-fifteen-letters(9)\n", ""},
 		{"-ns a-very-long-namesake", 0, "a-very-long-nam(6)\n", ""},
 		{"-ns a-very-long-nam", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""},
-		{"-ns a-very-long-n", 1, "", "pgtree: a-very-long-n: no process of that name\n"},
-		{"-ns work-horse interpreter", 1, "", "pgtree: work-horse: no process of that name\npgtree: interpreter: no process of that name\n"},
+		{"-ns a-very-long-n", 0, "a-very-long-nam(5)\n|-a-very-long-nam(6)\n`-worker(7)\n", ""}, // a beginning
+		{"-ns work-horse interpreter", 0, "work(8)\n`-fifteen-letters(9)\nfifteen-letters(9)\n", ""},
+		{"-ns pts/9 /dev/tty9 tty9", 1, "", "pgtree: pts/9: no session on that terminal\n" +
+			"pgtree: /dev/tty9: no session on that terminal\npgtree: tty9: no process of that name\n"},
 		{"-ns 10 7 nobody", 1, "worker(7)\n", "pgtree: 10: no such session, group or process\npgtree: nobody: no process of that name\n"},
 		{"-ns 4194304", 1, "", "pgtree: 4194304: no such session, group or process\n"},
 		{"-ns ./none", 1, "", "pgtree: ./none: no such file or directory\n"},
@@ -90,10 +95,11 @@ func TestStatus(t *testing.T) {
 		{"18446744073709551616", 2, "", "pgtree: 18446744073709551616: a process ID is from 1 to 4194304\n"},
 		{"7 -s", 2, "", "pgtree: -s: options come before the first target\n"},
 		{"-1", 2, "", "pgtree: -1: unknown option\n"},
-		{"-o pid,nope", 2, "", "pgtree: -o: nope: no such column\n"},
+		{"-o pid,nope", 2, "", "pgtree: -o: nope: no such column; there are pid ppid pgid sid tty tpgid stat uid user time etime start lstart nlwp rss cgroup comm args tree\n"},
 		{"-o ,", 2, "", "pgtree: -o: no columns\n"},
 		{"-C sometimes", 2, "", "pgtree: -C: sometimes: not one of auto, always, never\n"},
 		{"-u no:such", 2, "", "pgtree: no:such: unknown user\n"},
+		{"-u ,", 2, "", "pgtree: -u: no users\n"},
 		{"-Js", 2, "", "pgtree: -J and -s exclude each other\n"},
 		{"-Jopid", 2, "", "pgtree: -J and -o exclude each other\n"},
 		{"-sopid", 2, "", "pgtree: -s and -o exclude each other\n"},
@@ -114,7 +120,7 @@ func TestStatus(t *testing.T) {
 	if status, stdout, _ := try("-u", "4294967294"); status != 0 || stdout != "" {
 		t.Errorf("a user without processes: %d, %q", status, stdout)
 	}
-	if status, _, stderr := try("-u", "4294967294", "7"); status != 1 || stderr != "pgtree: 7: no such process\n" {
+	if status, _, stderr := try("-u", "4294967294", "7"); status != 1 || stderr != "pgtree: 7: exists, but belongs to none of the users of -u\n" {
 		t.Errorf("not this user's: %d, %q", status, stderr)
 	}
 	posix.ProcRoot = "/nonexistent"
@@ -220,52 +226,170 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// A narrow terminal costs columns and the tail of the command, never a PID.
-func TestNarrow(t *testing.T) {
-	rows := parseTable(t, `
-		4194301 1       4194301 4194301 shell
-		4194302 4194301 4194302 4194301 child
-		4194303 4194302 4194302 4194301 deeper`)
-	for i := range rows {
-		rows[i].Args = strings.Repeat("日本 text ", 20)
+// A row of /proc that makes no sense is left out, and said so; if all are, the
+// table cannot be read.
+func TestMalformed(t *testing.T) {
+	fakeProc(t, []row{{1, 0, 1, 1, "init", ""}, {7, 1, 7, 7, "good", ""}, {8, 1, 8, 8, "bad", ""}, {9, 1, 9, 9, "other", ""}})
+	spoil := func(pids ...string) {
+		for _, pid := range pids {
+			if err := os.WriteFile(filepath.Join(posix.ProcRoot, pid, "stat"), []byte(pid+" (x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	table := newTable(rows)
-	forests := []forest{table.sessions(nil)}
-	for _, width := range []int{40, 41, 60, 80, 120, 300} {
-		var b bytes.Buffer
+	check := func(status int, stdout, stderr string) {
+		gotStatus, gotStdout, gotStderr := try("-ns")
+		if gotStatus != status || gotStdout != stdout || !regexp.MustCompile("^pgtree: read "+posix.ProcRoot+stderr+"\n$").MatchString(gotStderr) {
+			t.Errorf("%d %q %q, want %d %q %q", gotStatus, gotStdout, gotStderr, status, stdout, stderr)
+		}
+	}
+	spoil("8")
+	check(0, "init(1)\ngood(7)\nother(9)\n", `/8/stat: malformed: left out`)
+	spoil("9")
+	check(0, "init(1)\ngood(7)\n", `/[89]/stat: malformed \(and 1 more\): left out`)
+	spoil("1", "7")
+	check(4, "", `/[1789]/stat: malformed \(and 3 more\)`)
+}
+
+// Who ends between the two looks at /proc is not there, and leads nobody.
+func TestVanished(t *testing.T) {
+	t.Setenv("LC_ALL", "C")
+	fakeProc(t, []row{{1, 0, 1, 1, "init", "init\x00"}, {7, 1, 7, 7, "gone", ""}, {8, 7, 7, 7, "left", "left\x00"}})
+	if err := os.Remove(filepath.Join(posix.ProcRoot, "7", "cmdline")); err != nil {
+		t.Fatal(err)
+	}
+	const want = "PID COMMAND\n  1 init\n    session 7, leader gone\n  8 `-left\n"
+	if status, stdout, stderr := try("-o", "pid,tree"); status != 0 || stdout != want || stderr != "" {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+	if status, _, stderr := try("-o", "args", "gone"); status != 0 || stderr != "" { // its child is there
+		t.Errorf("%d %s", status, stderr)
+	}
+	if err := os.RemoveAll(filepath.Join(posix.ProcRoot, "8")); err != nil {
+		t.Fatal(err)
+	}
+	if status, stdout, stderr := try("-no", "args", "gone"); status != 1 || stdout != "" || stderr != "pgtree: gone: no such process\n" {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+}
+
+// What a process is called by, other than its name for the kernel.
+func TestNames(t *testing.T) {
+	for _, c := range []struct{ comm, args, title, script string }{
+		{"nginx", "nginx: master process /usr/sbin/nginx", "nginx", ""},
+		{"tmux: server", "tmux\x00new\x00", "tmux", ""},
+		{"php-fpm8.2", "php-fpm: pool www\x00\x00\x00", "php-fpm", ""},
+		{"sshd", "sshd: root@pts/0", "sshd", ""},
+		{"a", "/opt/a/b", "b", ""},
+		{"python3", "/usr/bin/python3.11\x00-u\x00/srv/app.py\x00-x\x00", "python3.11", "app.py"},
+		{"python3", "python3\x00-m\x00http.server\x00", "python3", "http.server"},
+		{"python3", "python3\x00-V\x00", "python3", ""},
+		{"backup-runner.s", "/bin/sh\x00/usr/bin/backup-runner.sh\x00", "sh", "backup-runner.sh"},
+		{"backup-runner.s", "/opt/own\x00-f\x00/usr/bin/backup-runner.sh\x00", "own", "backup-runner.sh"},
+		{"sh", "sh\x00-c\x00sleep 5; app\x00", "sh", ""},
+		{"sh", "sh\x00\x00app\x00", "sh", "app"},
+		{"vim", "vim\x00app.py\x00", "vim", ""},
+		{"kthread", "", "", ""},
+		{"odd", " x", "", ""},
+		{"odd", "/\x00/\x00", "", ""},
+	} {
+		p := &posix.Process{Comm: c.comm, Args: c.args}
+		if title(p) != c.title || script(p) != c.script {
+			t.Errorf("%q: %q and %q, want %q and %q", c.args, title(p), script(p), c.title, c.script)
+		}
+	}
+}
+
+// Who has just that name hides those who only are called so on their command
+// lines, the earlier rule the later one.
+func TestFindName(t *testing.T) {
+	rows := parseTable(t, "1 0 1 1 web\n2 0 2 2 x\n3 0 3 3 python3\n4 0 4 4 webber\n5 0 5 5 other")
+	rows[1].Args, rows[2].Args = "web: master", "python3\x00web\x00"
+	for want := 1; want <= 4; want++ {
+		target, read := &target{word: "web"}, 0
+		err := target.findName(testTable(slices.Clone(rows[want-1:])), func() { read++ })
+		if err != nil || !target.in[0] || slices.Contains(target.in[1:], true) || (read > 0) != (want > 1) {
+			t.Errorf("from %d: %v, %v; %d", want, err, target.in, read)
+		}
+	}
+	if err := (&target{word: "web"}).findName(testTable(rows[4:]), func() {}); err == nil {
+		t.Error("found")
+	}
+}
+
+// A narrow terminal costs columns, in the end all but the PID, then art, but
+// neither the name of a command nor a word of a heading.
+func TestNarrow(t *testing.T) {
+	const deep = 30
+	text := "4194301 1 4194301 4194300 shell\n4194302 4194301 4194302 4194300 child\n4194303 4194302 4194302 4194300 deeper"
+	for i := range deep {
+		text += fmt.Sprintf("\n%d %d 4194302 4194300 deep", 4194304+i, 4194303+i)
+	}
+	rows := parseTable(t, text)
+	for i := range rows {
+		rows[i].Args = "/usr/lib/a/directory/with/a-long-name/" + rows[i].Comm + strings.Repeat("\x00日本 text", 20)
+	}
+	for _, c := range []struct{ rows, width, pids int }{
+		{3, 40, 1}, {3, 60, 2}, {3, 80, 4}, {3, 81, 4}, {3, 120, 4}, {3, 400, 4},
+		{len(rows), 40, 1}, {len(rows), 80, 1}, {len(rows), 90, 1}, {len(rows), 120, 4}, {len(rows), 400, 4},
+	} {
+		table := testTable(rows[:c.rows])
 		columns, _ := parseColumns(defaultColumns)
-		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: width}
+		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: c.width}
 		g.utf8 = true
-		g.print(&b, forests)
+		var b bytes.Buffer
+		g.print(&b, []forest{table.view(nil, aSession, 0)})
 		for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
-			got := posix.Width([]byte(line))
-			if got > max(width, 48) { // four PIDs of seven digits, and 16 to see something
-				t.Errorf("at %d: %d cells: %s", width, got, line)
+			if got := posix.Width([]byte(line)); got > c.width {
+				t.Errorf("at %d: %d cells: %s", c.width, got, line)
+			}
+			if i == 1 && !strings.HasSuffix(line, " session 4194300, leader gone") {
+				t.Errorf("at %d: %q", c.width, line)
 			}
 			if i < 2 {
 				continue
 			}
-			if width < 300 && !strings.HasSuffix(line, "…") {
-				t.Errorf("at %d: no mark: %s", width, line)
-			}
 			p := rows[i-2]
-			if want := fmt.Sprintf("%7d %7d %7d %7d ", p.PPID, p.PID, p.PGID, p.SID); !strings.HasPrefix(line, want) {
-				t.Errorf("at %d: %q, want %q", width, line, want)
+			var want string
+			for _, n := range map[int][]int{1: {p.PID}, 2: {p.PID, p.PGID}, 4: {p.PPID, p.PID, p.PGID, p.SID}}[c.pids] {
+				want += fmt.Sprintf("%7d ", n)
+			}
+			if !strings.HasPrefix(line, want) || !strings.Contains(line, p.Comm) {
+				t.Errorf("at %d: %q, want %q and %s", c.width, line, want, p.Comm)
+			}
+			if c.width < 400 && !strings.HasSuffix(line, "…") {
+				t.Errorf("at %d: no mark: %s", c.width, line)
 			}
 		}
+	}
+}
+
+// A heading that does not fit behind the columns begins earlier.
+func TestWideHeading(t *testing.T) {
+	rows := parseTable(t, "4194301 1 4194301 4194301 a-command-name-\n4194303 4194301 4194303 4194302 child tty=5")
+	table := testTable(rows)
+	columns, _ := parseColumns(defaultColumns)
+	g := &page{config: &config{columns: columns, shrink: true, art: &asciiArt}, names: newNames(), table: table, heads: true, width: 80}
+	var b bytes.Buffer
+	target := &target{number: 4194301, kind: aSession, id: 4194301, in: []bool{true, false}}
+	target.complete(table, false)
+	g.print(&b, []forest{table.view(target.in, target.kind, target.id)})
+	const want = " session 4194302, from 4194301 (a-command-name-), terminal pts/3, leader gone\n"
+	if line := strings.SplitAfter(b.String(), "\n")[3]; !strings.HasSuffix(line, want) || len(line) != 81 {
+		t.Errorf("%d: %q\n%s", len(line), line, &b)
 	}
 }
 
 func TestColors(t *testing.T) {
 	rows := parseTable(t, "5 1 5 5 shell\n6 5 6 5 zombie Z\n7 5 7 5 stopped T\n8 5 8 5 front tty=8\n9 8 8 5 more tty=8")
 	var b bytes.Buffer
-	table := newTable(rows)
+	table := testTable(rows)
 	g := testPage(table)
 	g.colored = true
-	g.print(&b, []forest{table.sessions(nil)})
+	g.print(&b, []forest{table.view(nil, aSession, 0)})
 	const want = "\x1b[1msession 5\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[1mshell(5)\x1b[m\n" +
-		"\x1b[2m|-\x1b[m\x1b[31mzombie(6)\x1b[m\n" +
+		"\x1b[2m|-\x1b[m\x1b[31mzombie(6) <defunct>\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[35mstopped(7)\x1b[m\n" +
 		"\x1b[2m`-\x1b[m\x1b[32mfront(8)\x1b[m\n" +
 		"\x1b[2m  `-\x1b[m\x1b[32mmore(9)\x1b[m\n"
@@ -301,12 +425,12 @@ func TestLarge(t *testing.T) {
 	allocated := func(part int) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		rows, _, err := posix.Table(pids[:part], 0, nil)
+		rows, _, err := posix.Table(pids[:part])
 		if err != nil || len(rows) != part {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
-		table := newTable(rows)
-		testPage(table).print(io.Discard, []forest{table.sessions(nil)})
+		table := testTable(rows)
+		testPage(table).print(io.Discard, []forest{table.view(nil, aSession, 0)})
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
@@ -356,6 +480,28 @@ func TestCells(t *testing.T) {
 	}
 }
 
+func TestTimes(t *testing.T) {
+	n := &names{boot: 1e9, now: time.Unix(1e9+200000, 0)}
+	for ticks, want := range map[uint64]string{
+		200000 * posix.HZ: "00:00", 199999*posix.HZ + 99: "00:01", 196401 * posix.HZ: "59:59", 196400 * posix.HZ: "01:00:00",
+		113601 * posix.HZ: "23:59:59", 113600 * posix.HZ: "1-00:00:00", 0: "2-07:33:20",
+	} {
+		if got := string(elapsed(nil, &posix.Process{Start: ticks}, n)); got != want {
+			t.Errorf("elapsed since %d: %s, want %s", ticks, got, want)
+		}
+	}
+	if got, want := string(longStart(nil, &posix.Process{}, n)), time.Unix(1e9, 0).Format("Mon Jan _2 15:04:05 2006"); got != want {
+		t.Errorf("lstart %s, want %s", got, want)
+	}
+	for lines, want := range map[string]string{
+		"": "-", "0::/\n": "-", "0::/a.slice/b\n": "0::/a.slice/b", "2:cpu:/x\n1:pids:/\n0::/y\x1b\n": `2:cpu:/x,0::/y\x1b`,
+	} {
+		if got := string(cgroup(nil, &posix.Process{Cgroup: lines}, n)); got != want {
+			t.Errorf("cgroup of %q: %q, want %q", lines, got, want)
+		}
+	}
+}
+
 // FuzzUsage has what is wrong in a command line said in one line that a
 // terminal may see.
 func FuzzUsage(f *testing.F) {
@@ -383,6 +529,12 @@ func FuzzCommandLine(f *testing.F) {
 	f.Add("", "a\nb", "S")
 	f.Fuzz(func(t *testing.T, args, comm, state string) {
 		p := &posix.Process{Args: args, Comm: comm, State: (state + "S")[0]}
+		if dir, name := program(args); !strings.HasPrefix(args, dir+name) || strings.ContainsAny(name, "\x00 :/") {
+			t.Errorf("%q: program %q, %q", args, dir, name)
+		}
+		if name := script(p); strings.ContainsAny(name, "\x00/ \n") || !strings.Contains(args, name) {
+			t.Errorf("%q: script %q", args, name)
+		}
 		if strings.Contains(commandLine(p), "\x00") && !strings.Contains(comm, "\x00") {
 			t.Errorf("%q: a NUL is left", commandLine(p))
 		}

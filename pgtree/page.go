@@ -18,6 +18,8 @@ type page struct {
 	width   int // of the terminal, 0 to cut nothing
 
 	widths []int  // cells of each column, 0 for text in the last
+	levels int    // of art
+	edge   int    // cells that the tree has in the last column, 0 to cut nothing
 	buf    []byte // lines
 	text   []byte // a cell
 }
@@ -55,34 +57,41 @@ func (g *page) print(w io.Writer, forests []forest) error {
 }
 
 // measure makes each column as wide as its widest cell. On a narrow terminal
-// the default columns other than the PIDs give way, one by one, until there is
-// room for a command. Text that is not in the last column has its part of the
-// terminal at most.
+// the default columns give way, one by one, until there is room for the tree,
+// but for the PID; then what is drawn of the tree does. Text that is not in the
+// last column has its part of the terminal at most.
 func (g *page) measure(forests []forest) {
-	last := len(g.columns) - 1
+	last, depth := len(g.columns)-1, 0
 	g.widths = make([]int, last+1)
 	for i, c := range g.columns {
-		if i == last && c.left {
-			break
+		if i < last || !c.left {
+			g.widths[i] = len(c.head)
 		}
-		g.widths[i] = len(c.head)
-		for _, f := range forests {
-			for l := range f.lines(g.heads) {
-				cell, _ := g.cell(g.buf[:0], c, &l)
-				g.widths[i] = max(g.widths[i], posix.Width(cell))
+	}
+	g.levels = mostLevels
+	for _, f := range forests {
+		for l := range f.lines(g.heads) {
+			depth = max(depth, l.depth)
+			for i, c := range g.columns {
+				if i < last || !c.left {
+					cell, _ := g.cell(g.text[:0], c, &l)
+					g.widths[i] = max(g.widths[i], posix.Width(cell))
+				}
 			}
 		}
 	}
 	if g.width == 0 {
 		return
 	}
-	for _, name := range [...]string{"time", "uid", "tpgid", "tty", "stat"} {
-		if !g.shrink || g.room() >= 16 {
+	depth = min(depth, mostLevels)
+	for _, name := range [...]string{"time", "uid", "tpgid", "tty", "stat", "ppid", "sid", "pgid"} {
+		if !g.shrink || g.room() >= max(40, 2*depth+15) {
 			break
 		}
 		i := slices.IndexFunc(g.columns, func(c *column) bool { return c.name == name })
 		g.columns = slices.Delete(g.columns, i, i+1)
 		g.widths = slices.Delete(g.widths, i, i+1)
+		last--
 	}
 	rest, texts := g.width-len(g.columns)+1, 0
 	for i, c := range g.columns {
@@ -96,6 +105,17 @@ func (g *page) measure(forests []forest) {
 		if c.left {
 			g.widths[i] = min(g.widths[i], max(1, rest/texts))
 		}
+	}
+	if g.columns[last].cell != nil {
+		return
+	}
+	g.edge = max(1, g.room())
+	least := len("a-command-name-")
+	if g.short {
+		least += len("(4194304)")
+	}
+	if 2*depth+least > g.edge {
+		g.levels = max(0, (g.edge-least-len("(48) "))/2)
 	}
 }
 
@@ -120,7 +140,13 @@ func (g *page) line(l *line) {
 		}
 		g.text = text
 		if i == len(g.columns)-1 {
-			text = g.clip(text, g.room())
+			room := g.room()
+			if l != nil && l.kind > aThread && g.width > 0 {
+				// Before a heading all is blank: a long one begins there.
+				early := min(max(0, posix.Width(text)-room), g.width-room)
+				g.buf, room = g.buf[:len(g.buf)-early], room+early
+			}
+			text = g.clip(text, room)
 		} else if c.left {
 			text = g.clip(text, g.widths[i])
 		}
@@ -186,7 +212,7 @@ func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
 		return c.cell(b, l.proc, g.names), 0
 	}
 	from := len(b)
-	b = l.draw(b, g.art)
+	b = l.draw(b, g.art, g.levels)
 	drawn = len(b) - from
 	switch p := l.proc; {
 	case l.kind > aThread:
@@ -196,12 +222,26 @@ func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
 	case g.short:
 		b = posix.AppendEscaped(b, p.Comm, g.utf8)
 	default:
-		b = args(b, p, g.names)
+		b = g.command(b, p)
 	}
 	if g.short {
 		b = fmt.Appendf(b, "(%d)", l.proc.PID)
+		if l.proc.State == 'Z' {
+			b = append(b, " <defunct>"...)
+		}
 	}
 	return b, drawn
+}
+
+// command appends the command line after the art. Where the edge of the
+// terminal would cut the name of the command, it goes without its directory.
+func (g *page) command(art []byte, p *posix.Process) []byte {
+	line := commandLine(p)
+	dir, name := program(p.Args)
+	if dir != "" && g.edge > 0 && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
+		line = line[len(dir):]
+	}
+	return posix.AppendEscaped(art, line, g.utf8)
 }
 
 // clip cuts text that does not fit on the terminal, with a mark.
@@ -223,8 +263,10 @@ func (g *page) heading(b []byte, l *line) []byte {
 		b = fmt.Appendf(b, "group %d", p.PGID)
 	case loneGroup:
 		b = fmt.Appendf(b, "group %d of session %d", p.PGID, p.SID)
-	case aSubtree:
-		b = fmt.Appendf(b, "process %d of group %d, session %d", p.PID, p.PGID, p.SID)
+	}
+	if l.from != nil {
+		b = fmt.Appendf(b, ", from %d (", l.from.PID)
+		b = append(posix.AppendEscaped(b, l.from.Comm, g.utf8), ')')
 	}
 	if p.TTY != 0 && l.kind != aGroup {
 		b = fmt.Appendf(b, ", terminal %s", g.tty(p.TTY))
@@ -232,8 +274,7 @@ func (g *page) heading(b []byte, l *line) []byte {
 	if p.PGID == p.TPGID && l.kind != aSession {
 		b = append(b, ", foreground"...)
 	}
-	leader := g.table.leader(p, of)
-	if leader != alive && l.kind != aSubtree && of(p) != 0 { // 0 stands for one of another PID namespace
+	if leader := g.table.leader(p, of); leader != alive && of(p) != 0 { // 0 stands for one of another PID namespace
 		b = fmt.Appendf(b, ", leader %s", leader)
 	}
 	return b

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -15,11 +14,13 @@ import (
 // target is one operand, and what was found for it.
 type target struct {
 	word   string
-	number int // 0: not a number
+	number int   // 0: not a number
+	daemon []int // of a pidfile: the processes that its daemon is known by
 
-	kind kind         // aSession, loneGroup or aSubtree
-	in   map[int]bool // the PIDs
-	err  error
+	kind kind   // aSession or loneGroup, by its ID; or aProcess
+	id   int    // of the session or group
+	in   []bool // who is to be shown
+	err  error  // why it matches nothing
 }
 
 // parseTarget refuses what no process table can have. Others take 2^32+1 for 1.
@@ -40,119 +41,140 @@ func parseTarget(word string) (*target, error) {
 	return t, nil
 }
 
-// search is what targets are looked for in, read when first needed.
-type search struct {
-	pids []int
-	ids  []posix.Process // PID, PGID and SID
-	stat *table          // of all processes, stat alone
-	err  error
-
-	denied bool // some of it: proc(5), hidepid
+// terminal is what ps(1) would call the word if it is that of a terminal, and
+// whether it can be nothing else.
+func (t *target) terminal() (name string, sure bool) {
+	name = strings.TrimPrefix(t.word, "/dev/")
+	sure = strings.HasPrefix(name, "pts/") || strings.HasPrefix(name, "tty") && name != t.word
+	return name, sure && !strings.HasSuffix(name, ".pid")
 }
 
-// members are the PIDs of a session or group, which cost no file to find.
-func (s *search) members(of func(*posix.Process) int, id int) map[int]bool {
-	if s.ids == nil {
-		s.ids, s.err = posix.IDs(s.pids)
-	}
-	in := map[int]bool{}
-	for i := range s.ids {
-		if p := &s.ids[i]; of(p) == id {
-			in[p.PID] = true
-		}
-	}
-	return in
-}
-
-// descent is the processes that match, with their descendants.
-func (s *search) descent(match func(*posix.Process) bool) map[int]bool {
-	if s.stat == nil {
-		rows, denied, err := posix.Table(s.pids, 0, nil)
-		s.stat, s.denied, s.err = newTable(rows), denied, err
-	}
-	return s.stat.descendants(match)
-}
-
-// all finds the targets, and lists the processes of all of them.
-func (s *search) all(targets []*target) ([]int, error) {
-	in := map[int]bool{}
-	for _, t := range targets {
-		t.err = t.find(s)
-		maps.Copy(in, t.in)
-	}
-	return slices.Sorted(maps.Keys(in)), s.err
+// pidfile tells whether the word is that of a pidfile.
+func (t *target) pidfile() bool {
+	_, terminal := t.terminal()
+	return !terminal && (strings.Contains(t.word, "/") || strings.HasSuffix(t.word, ".pid"))
 }
 
 var errGone = errors.New("no such process")
 
-// find looks for the target. The error says why it matches nothing; one of
-// the search itself is left there.
-func (t *target) find(s *search) error {
-	switch {
+// find looks for the target in the table. readArgs has the command lines of the
+// table read.
+func (t *target) find(table *table, names *names, readArgs func()) error {
+	matches := func(k kind, of func(*posix.Process) int, id int) (any bool) {
+		t.kind, t.id = k, id
+		t.in, any = table.matching(func(p *posix.Process) bool { return of(p) == id })
+		return any
+	}
+	switch name, sure := t.terminal(); {
 	case t.number > 0:
-		t.kind, t.in = aSession, s.members(session, t.number)
-		if len(t.in) == 0 {
-			t.kind, t.in = loneGroup, s.members(group, t.number)
+		self := func(p *posix.Process) int { return p.PID }
+		if matches(aSession, session, t.number) || matches(loneGroup, group, t.number) || matches(aProcess, self, t.number) {
+			return nil
 		}
-		if len(t.in) == 0 {
-			t.kind, t.in = aSubtree, s.descent(func(p *posix.Process) bool { return p.PID == t.number })
+		if process := posix.ThreadGroup(t.number); process != 0 && process != t.number {
+			return fmt.Errorf("a thread of process %s", posix.Describe(process))
 		}
-		if len(t.in) == 0 {
-			return errors.New("no such session, group or process")
+		return errors.New("no such session, group or process")
+	case t.pidfile():
+		sessions := map[int]bool{}
+		for _, pid := range t.daemon {
+			if p := table.row(pid); p.PID != 0 {
+				t.id, sessions[p.SID] = p.SID, true
+			}
 		}
-	case strings.Contains(t.word, "/") || strings.HasSuffix(t.word, ".pid"):
-		pid, err := s.daemon(t.word)
-		if err != nil {
-			return err
-		}
-		rows, _ := posix.IDs([]int{pid})
-		if len(rows) == 0 {
+		var any bool
+		t.kind = aSession
+		t.in, any = table.matching(func(p *posix.Process) bool { return sessions[p.SID] })
+		if !any {
 			return errGone
 		}
-		t.kind, t.in = aSession, s.members(session, rows[0].SID)
 	default:
-		t.kind, t.in = aSubtree, s.descent(t.named)
-		if len(t.in) == 0 {
-			return errors.New("no process of that name")
+		for _, p := range table.procs {
+			if p.TTY != 0 && names.tty(p.TTY) == name {
+				matches(aSession, session, p.SID)
+				return nil
+			}
 		}
+		if sure {
+			return errors.New("no session on that terminal")
+		}
+		return t.findName(table, readArgs)
 	}
 	return nil
 }
 
-// named tells whether the process bears the target's name. The kernel cuts
-// names at 15 bytes: then the first argument knows the rest.
-func (t *target) named(p *posix.Process) bool {
-	if p.Comm == t.word {
-		return true
+// findName looks for processes by name. What stands in their command lines
+// counts only where no process has just that name.
+func (t *target) findName(table *table, readArgs func()) error {
+	for i, match := range [...]func(p *posix.Process) bool{
+		func(p *posix.Process) bool { return p.Comm == t.word },
+		func(p *posix.Process) bool { return title(p) == t.word },
+		func(p *posix.Process) bool { return script(p) == t.word },
+		func(p *posix.Process) bool {
+			begins := func(name string) bool { return strings.HasPrefix(name, t.word) }
+			return begins(p.Comm) || begins(title(p)) || begins(script(p))
+		},
+	} {
+		if i == 1 {
+			readArgs()
+		}
+		var any bool
+		if t.in, any = table.matching(match); any {
+			return nil
+		}
 	}
-	if len(p.Comm) < 15 || !strings.HasPrefix(t.word, p.Comm) {
-		return false
-	}
-	rows, _, _ := posix.Table([]int{p.PID}, posix.Args, nil)
-	if len(rows) == 0 {
-		return false
-	}
-	command, _, _ := strings.Cut(rows[0].Args, "\x00")
-	return path.Base(command) == t.word
+	return errors.New("no process of that name")
 }
 
-// daemon finds a process of a pidfile's daemon.
-func (s *search) daemon(path string) (pid int, err error) {
-	f, d, err := posix.FindDaemon(path, false, 0)
-	if err != nil {
-		return 0, err
+// complete adds who is shown along with those that were found. A single
+// process that was asked for by number needs no heading.
+func (t *target) complete(table *table, parents bool) {
+	n := table.addDescendants(t.in)
+	if i, ok := table.index[t.number]; ok && n == 1 && t.in[i] {
+		t.kind = aProcess
 	}
-	defer f.Close()
-	defer d.Close()
-	switch {
-	case d.Process != nil:
-		return d.Process.PID, nil
-	case d.Supervisor != nil:
-		return d.Supervisor.PID, nil
-	case len(d.Kin) > 0:
-		return d.Kin[0], nil
-	case d.Why != "":
-		return 0, errors.New(d.Why)
+	if parents {
+		table.addAncestors(t.in)
 	}
-	return 0, fmt.Errorf("process %d is not running", d.Number)
+}
+
+// interpreters are the programs whose first argument says more than their
+// name, which may end with a version.
+var interpreters = []string{
+	"ash", "bash", "csh", "dash", "fish", "java", "ksh", "lua", "mksh", "node", "perl", "php", "pypy", "python", "ruby", "sh",
+	"tclsh", "tcsh", "wish", "zsh",
+}
+
+// program is the first argument, up to a blank or a colon, for that is how
+// servers set their titles ("nginx: master process"), in two parts.
+func program(args string) (dir, name string) {
+	end := strings.IndexAny(args, "\x00 :")
+	if end < 0 {
+		end = len(args)
+	}
+	at := strings.LastIndexByte(args[:end], '/') + 1
+	return args[:at], args[at:end]
+}
+
+// title is the name that a process goes by on its command line.
+func title(p *posix.Process) string {
+	_, name := program(p.Args)
+	return name
+}
+
+// script is the name of the script that an interpreter runs: the last part of
+// the first argument that is no option. Code in its place (sh -c) is none.
+func script(p *posix.Process) string {
+	words := strings.Split(p.Args, "\x00")[1:]
+	i := slices.IndexFunc(words, func(w string) bool { return w != "" && w[0] != '-' })
+	if i < 0 {
+		return ""
+	}
+	script := path.Base(words[i])
+	known := slices.Contains(interpreters, strings.TrimRight(title(p), "0123456789.")) ||
+		script[:min(len(script), 15)] == p.Comm // as the kernel names one that was executed itself
+	if !known || strings.ContainsAny(script, " \t\n") {
+		return ""
+	}
+	return script
 }

@@ -4,52 +4,59 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 
 	"procgroup/internal/posix"
 )
 
 // table is the process table in the order that the views are built in. It
-// knows nothing of the machine: rows in, lines out.
+// knows nothing of the machine: rows in, lines out. A process is named by its
+// position in procs, a set of processes is a bool for each of them.
 type table struct {
-	procs   []*posix.Process         // oldest first
-	index   map[int]int              // PID to position in procs
-	threads map[int][]*posix.Process // PID to its further threads
-	others  map[int]posix.Process    // leaders that are not shown
+	procs   []*posix.Process        // oldest first
+	parents []int                   // position of each one's parent, or -1
+	index   map[int]int             // PID to position
+	threads map[int][]posix.Process // PID to its further threads
+	omit    []bool                  // who is not shown, whatever the view
+	hidden  func(pid int) posix.Process
 }
 
-func newTable(rows []posix.Process) *table {
+// newTable sorts the rows. Hidden tells the IDs of a process that is not among
+// them, 0 if there is no such process.
+//
+// A row that is younger than its child merely bears the parent's number. So
+// there are no cycles, and a parent always comes before its children.
+func newTable(rows []posix.Process, hidden func(pid int) posix.Process) *table {
 	t := &table{
-		procs:   make([]*posix.Process, 0, len(rows)),
+		procs:   make([]*posix.Process, len(rows)),
+		parents: make([]int, len(rows)),
 		index:   make(map[int]int, len(rows)),
-		threads: map[int][]*posix.Process{},
-		others:  map[int]posix.Process{},
+		threads: map[int][]posix.Process{},
+		omit:    make([]bool, len(rows)),
+		hidden:  hidden,
 	}
 	for i := range rows {
-		if p := &rows[i]; p.PID == p.TGID {
-			t.procs = append(t.procs, p)
-		} else {
-			t.threads[p.TGID] = append(t.threads[p.TGID], p)
-		}
+		t.procs[i] = &rows[i]
 	}
 	slices.SortFunc(t.procs, func(a, b *posix.Process) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID))
 	})
 	for i, p := range t.procs {
+		t.parents[i] = -1
+		if j, older := t.index[p.PPID]; older {
+			t.parents[i] = j
+		}
 		t.index[p.PID] = i
 	}
 	return t
 }
 
-// parent is the position of a process's parent, or -1. A row that is younger
-// than its child merely bears the parent's number: so there are no cycles, and
-// a parent always comes before its children.
-func (t *table) parent(i int) int {
-	if j, ok := t.index[t.procs[i].PPID]; ok && j < i {
-		return j
+// row is that of a process, with the IDs alone if it is not in the table.
+func (t *table) row(pid int) posix.Process {
+	if i, ok := t.index[pid]; ok {
+		return *t.procs[i]
 	}
-	return -1
+	return t.hidden(pid)
 }
 
 // session and group are what a process is a member of.
@@ -59,13 +66,9 @@ func group(p *posix.Process) int   { return p.PGID }
 // leader is the state of the one that a process's session or group is named
 // after. One that has moved to another group is gone from its own.
 func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
-	id := of(p)
-	l := t.others[id] // a zero row if nobody is there
-	if i, shown := t.index[id]; shown {
-		l = *t.procs[i]
-	}
+	l := t.row(of(p))
 	switch {
-	case of(&l) != id:
+	case of(&l) != of(p) || l.State == 'X':
 		return "gone"
 	case l.State == 0:
 		return hidden
@@ -77,19 +80,33 @@ func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
 
 const alive, hidden = "alive", "hidden"
 
-// addLeaders looks up the leaders that are not in the table. The last of
-// several rows counts; one that has only the IDs is of a hidden process.
-func (t *table) addLeaders(look func(pids []int) []posix.Process) {
-	absent := map[int]bool{}
-	for _, p := range t.procs {
-		for _, id := range [...]int{p.SID, p.PGID} {
-			if _, shown := t.index[id]; !shown && id != 0 {
-				absent[id] = true
-			}
+// matching is the set of processes that match. It tells whether there are any.
+func (t *table) matching(match func(*posix.Process) bool) (in []bool, any bool) {
+	in = make([]bool, len(t.procs))
+	for i, p := range t.procs {
+		in[i] = match(p)
+		any = any || in[i]
+	}
+	return in, any
+}
+
+// addDescendants adds to the set all that are below one of it. It counts them
+// all.
+func (t *table) addDescendants(in []bool) (n int) {
+	for i, up := range t.parents {
+		if in[i] = in[i] || up >= 0 && in[up]; in[i] {
+			n++
 		}
 	}
-	for _, p := range look(slices.Collect(maps.Keys(absent))) {
-		t.others[p.PID] = p
+	return n
+}
+
+// addAncestors adds to the set all that are above one of it.
+func (t *table) addAncestors(in []bool) {
+	for i, up := range slices.Backward(t.parents) {
+		if in[i] && up >= 0 {
+			in[up] = true
+		}
 	}
 }
 
@@ -97,12 +114,11 @@ func (t *table) addLeaders(look func(pids []int) []posix.Process) {
 type kind byte
 
 const (
-	aProcess kind = iota
-	aThread
-	aSession  // heading; its process is one of the session
-	aGroup    // heading of a group within its session
-	loneGroup // heading of a group that was asked for
-	aSubtree  // heading of a process that was asked for
+	aProcess  kind = iota
+	aThread        // of the process above it
+	aSession       // heading; its process is one of the session
+	aGroup         // heading of a group beside others of its session
+	loneGroup      // heading of a group that was asked for
 )
 
 // forest is the lines of one view as a tree. Node 0 stands for the page: what
@@ -112,6 +128,7 @@ type forest []node
 type node struct {
 	kind kind
 	proc *posix.Process
+	from *posix.Process // of a heading: the parent that this one has elsewhere, or nil
 
 	up, first, last, next int32 // positions in the forest, 0 for none
 }
@@ -120,6 +137,14 @@ type node struct {
 func (f *forest) add(k kind, p *posix.Process) int32 {
 	*f = append(*f, node{kind: k, proc: p})
 	return int32(len(*f) - 1)
+}
+
+// head appends a heading and hangs it on up.
+func (f *forest) head(up int32, k kind, p, from *posix.Process) int32 {
+	n := f.add(k, p)
+	(*f)[n].from = from
+	f.hang(up, n)
+	return n
 }
 
 // hang puts n below what hangs on up so far.
@@ -135,31 +160,48 @@ func (f forest) hang(up, n int32) {
 // trees makes a node of each process in the set (nil: of all) and hangs it on
 // its parent, with together only on one of the same group. The roots are what
 // is left, the oldest first.
-func (t *table) trees(in map[int]bool, together bool) (f forest, roots []int32) {
-	f = make(forest, 1, len(t.procs)+1)
-	at := make([]int32, len(t.procs)) // position in procs to node
+func (t *table) trees(in []bool, together bool) (f forest, roots []int32) {
+	f = make(forest, 1)
+	if in == nil {
+		f = slices.Grow(f, len(t.procs))
+	}
+	at := make([]int32, len(t.procs)) // position to node
 	for i, p := range t.procs {
-		if in != nil && !in[p.PID] {
+		if t.omit[i] || in != nil && !in[i] {
 			continue
 		}
 		at[i] = f.add(aProcess, p)
-		for _, thread := range t.threads[p.PID] {
-			f.hang(at[i], f.add(aThread, thread))
+		for j := range t.threads[p.PID] {
+			f.hang(at[i], f.add(aThread, &t.threads[p.PID][j]))
 		}
-		j := t.parent(i)
-		if j < 0 || at[j] == 0 || together && (t.procs[j].PGID != p.PGID || t.procs[j].SID != p.SID) {
+		up := t.parents[i]
+		if up < 0 || at[up] == 0 || together && (t.procs[up].PGID != p.PGID || t.procs[up].SID != p.SID) {
 			roots = append(roots, at[i])
 		} else {
-			f.hang(at[j], at[i])
+			f.hang(at[up], at[i])
 		}
 	}
 	return f, roots
 }
 
-// sessions shows whole sessions: in each its groups, in each group the
-// processes under their parents. A group gets a heading only where no single
-// leader's row stands for it, and so does a session, unless it was asked for.
-func (t *table) sessions(in map[int]bool) forest {
+// descent shows the set (nil: all) by parents alone.
+func (t *table) descent(in []bool) forest {
+	f, roots := t.trees(in, false)
+	for _, n := range roots {
+		f.hang(0, n)
+	}
+	return f
+}
+
+// view shows sessions, in each its groups, in each group the processes under
+// their parents: all (in is nil), or a target, which is a session or group by
+// its ID or some processes, with its descendants: in is the set of all these.
+//
+// A group gets a heading only where no single leader's row stands for it, and
+// so does a session, unless it was asked for. Descendants that are in another
+// session, or in another group of the same one, stand under a heading that
+// says whom they come from.
+func (t *table) view(in []bool, k kind, id int) forest {
 	f, roots := t.trees(in, true)
 	type box struct {
 		parts int   // groups of a session, roots of a group
@@ -181,35 +223,31 @@ func (t *table) sessions(in map[int]bool) forest {
 	for _, n := range roots {
 		p := f[n].proc
 		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
-		own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
-		if s.node == 0 && (in != nil || !own || !g.led) {
-			s.node = f.add(aSession, p)
-			f.hang(0, s.node)
+		asked := in == nil || k == aSession && p.SID == id || k == loneGroup && p.PGID == id
+		var from *posix.Process // below the target, but no part of it
+		if up := t.parents[t.index[p.PID]]; !asked && up >= 0 && in[up] {
+			from = t.procs[up]
 		}
-		if g.node == 0 && !own && !g.led {
-			g.node = f.add(aGroup, p)
-			f.hang(s.node, g.node)
+		switch {
+		case k == aProcess && from == nil:
+			f.hang(0, n) // asked for: its own row stands for it
+			continue
+		case g.node != 0:
+		case k == loneGroup && asked:
+			g.node = f.head(0, loneGroup, p, nil)
+		case s.node == 0 && from != nil && from.SID == p.SID:
+			g.node = f.head(0, aGroup, p, from)
+		default:
+			own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
+			if s.node == 0 && (in != nil || !own || !g.led) {
+				s.node = f.head(0, aSession, p, from)
+			}
+			if !own && !g.led {
+				g.node = f.head(s.node, aGroup, p, nil)
+			}
 		}
 		f.hang(cmp.Or(g.node, s.node), n)
 		sessions[p.SID], groups[ids{p.SID, p.PGID}] = s, g
-	}
-	return f
-}
-
-// view builds the forest of one target: a session, a group under one heading,
-// or each process under its own, with its descendants across groups.
-func (t *table) view(k kind, in map[int]bool) forest {
-	if k == aSession {
-		return t.sessions(in)
-	}
-	f, roots := t.trees(in, k == loneGroup)
-	head := int32(0)
-	for _, n := range roots {
-		if head == 0 || k == aSubtree {
-			head = f.add(k, f[n].proc)
-			f.hang(0, head)
-		}
-		f.hang(head, n)
 	}
 	return f
 }
@@ -221,9 +259,9 @@ type line struct {
 	bars  uint64 // bit d: on the way here, what is at depth d has one after it
 }
 
-// levels of art; a deeper line says its depth, or the work would grow with
-// the square of it.
-const levels = 48
+// mostLevels of art are drawn; a deeper line says its depth, or the work would
+// grow with the square of it.
+const mostLevels = 48
 
 // lines goes through the forest from top to bottom. Without heads the rest
 // moves up to where the headings would be. There is no recursion in it: a
@@ -267,8 +305,8 @@ var (
 	utf8Art  = art{"│ ", "  ", "├─", "└─", "…"}
 )
 
-// draw appends the art before a line's text.
-func (l line) draw(b []byte, a *art) []byte {
+// draw appends the art before a line's text, so many levels of it at most.
+func (l line) draw(b []byte, a *art, levels int) []byte {
 	for d := 1; d <= min(l.depth, levels); d++ {
 		more := l.bars>>d&1 != 0
 		switch {
@@ -286,16 +324,4 @@ func (l line) draw(b []byte, a *art) []byte {
 		b = fmt.Appendf(b, "(%d) ", l.depth)
 	}
 	return b
-}
-
-// descendants are the PIDs of the processes that match, and all below them.
-func (t *table) descendants(match func(*posix.Process) bool) map[int]bool {
-	in := map[int]bool{}
-	for i, p := range t.procs {
-		j := t.parent(i)
-		if j >= 0 && in[t.procs[j].PID] || match(p) {
-			in[p.PID] = true
-		}
-	}
-	return in
 }

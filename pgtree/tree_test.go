@@ -12,7 +12,7 @@ import (
 
 // parseTable makes rows of lines "pid ppid pgid sid name [flags]", the start
 // rising from line to line. Flags: Z (state), tty (its group in the
-// foreground), t=TID (a thread named like its process), start=N.
+// foreground), tgid=PID (the row is that of a thread), start=N.
 func parseTable(t *testing.T, text string) []posix.Process {
 	var rows []posix.Process
 	for i, text := range strings.Split(strings.TrimSpace(text), "\n") {
@@ -32,16 +32,26 @@ func parseTable(t *testing.T, text string) []posix.Process {
 				fmt.Sscan(value, &last.TPGID)
 			case "start":
 				fmt.Sscan(value, &last.Start)
-			case "t":
-				thread := *last
-				fmt.Sscan(value, &thread.PID)
-				rows = append(rows, thread)
+			case "tgid":
+				fmt.Sscan(value, &last.TGID)
 			default:
 				t.Fatalf("flag %s", flag)
 			}
 		}
 	}
 	return rows
+}
+
+// testTable has the processes of the rows, and the threads.
+func testTable(rows []posix.Process) *table {
+	isThread := func(p posix.Process) bool { return p.TGID != p.PID }
+	table := newTable(slices.DeleteFunc(slices.Clone(rows), isThread), func(int) (p posix.Process) { return p })
+	for _, p := range rows {
+		if isThread(p) {
+			table.threads[p.TGID] = append(table.threads[p.TGID], p)
+		}
+	}
+	return table
 }
 
 func testPage(table *table) *page {
@@ -98,10 +108,10 @@ func TestTree(t *testing.T) {
 			8 1 7 5 orphan`, `
 			session 5, leader zombie
 			|-group 5, leader zombie
-			| |-cron(5)
+			| |-cron(5) <defunct>
 			| ` + "`" + `-orphan(6)
 			` + "`" + `-group 7, leader zombie
-			  |-other(7)
+			  |-other(7) <defunct>
 			  ` + "`" + `-orphan(8)`},
 		{"a leader that moved to another group is gone from its own", `
 			5 1 5 5 shell
@@ -159,16 +169,18 @@ func TestTree(t *testing.T) {
 			` + "`" + `-group 5
 			  ` + "`" + `-child(6)`},
 		{"threads", `
-			5 1 5 5 server t=6 t=8
+			5 1 5 5 server
+			6 1 5 5 server tgid=5
+			8 1 5 5 server tgid=5
 			7 5 5 5 child`, `
 			server(5)
 			|-{server}(6)
 			|-{server}(8)
 			` + "`" + `-child(7)`},
 	} {
-		table := newTable(parseTable(t, c.rows))
+		table := testTable(parseTable(t, c.rows))
 		var b bytes.Buffer
-		testPage(table).print(&b, []forest{table.sessions(nil)})
+		testPage(table).print(&b, []forest{table.view(nil, aSession, 0)})
 		want := strings.ReplaceAll(strings.TrimPrefix(c.want, "\n"), "\t", "") + "\n"
 		if b.String() != want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
@@ -176,65 +188,102 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// What belongs to a target stands under its own heading, or under one that
+// says whom it comes from.
 func TestViews(t *testing.T) {
-	rows := `
+	table := testTable(parseTable(t, `
 		1  0 1 1 init
 		5  1 5 5 shell tty=7
 		7  5 7 5 tail tty=7
 		8  5 7 5 grep tty=7
 		9  7 9 9 escaped
-		10 9 7 5 deep tty=7`
-	table := newTable(parseTable(t, rows))
-	of := func(pids ...int) map[int]bool {
-		in := map[int]bool{}
-		for _, pid := range pids {
-			in[pid] = true
-		}
-		return in
-	}
+		10 9 7 5 deep tty=7
+		11 9 11 9 more
+		12 1 12 4 orphan
+		13 12 12 4 child Z
+		14 5 14 5 job
+		15 9 15 15 shell`))
 	for _, c := range []struct {
-		name  string
-		f     forest
-		heads bool
-		want  string
+		name    string
+		word    string
+		parents bool
+		want    string
 	}{
-		{"a session of one group, asked for", table.view(aSession, of(9)), true,
-			"session 9\n`-escaped(9)\n"},
-		{"a group", table.view(loneGroup, of(7, 8, 10)), true,
-			"group 7 of session 5, terminal pts/3, foreground\n|-tail(7)\n|-grep(8)\n`-deep(10)\n"},
-		{"descendants, across groups", table.view(aSubtree, of(7, 9, 10)), true,
-			"process 7 of group 7, session 5, terminal pts/3, foreground\n`-tail(7)\n  `-escaped(9)\n    `-deep(10)\n"},
-		{"without headings", table.view(aSession, nil), false,
-			"init(1)\nshell(5)\ntail(7)\ngrep(8)\ndeep(10)\nescaped(9)\n"},
-		{"nobody", table.view(aSubtree, of()), true, ""},
+		{"a session", "5", false, `
+			session 5, terminal pts/3
+			|-shell(5)
+			|-group 7, foreground
+			| |-tail(7)
+			| |-grep(8)
+			| ${q}-deep(10)
+			${q}-job(14)
+			session 9, from 7 (tail)
+			|-escaped(9)
+			${q}-more(11)
+			session 15, from 9 (escaped)
+			${q}-shell(15)`},
+		{"a session without its leader, by number", "4", false, `
+			session 4, leader gone
+			${q}-orphan(12)
+			  ${q}-child(13) <defunct>`},
+		{"a group", "7", false, `
+			group 7 of session 5, terminal pts/3, foreground
+			|-tail(7)
+			|-grep(8)
+			${q}-deep(10)
+			session 9, from 7 (tail)
+			|-escaped(9)
+			${q}-more(11)
+			session 15, from 9 (escaped)
+			${q}-shell(15)`},
+		{"a group of one led by it: the process", "14", false, `
+			job(14)`},
+		{"a process, its descendants in a session of it", "12", false, `
+			group 12 of session 4
+			${q}-orphan(12)
+			  ${q}-child(13) <defunct>`},
+		{"two of a name, one below the other", "shell", false, `
+			shell(5)
+			group 7, from 5 (shell), foreground
+			|-tail(7)
+			|-grep(8)
+			${q}-deep(10)
+			session 9, from 7 (tail)
+			|-escaped(9)
+			${q}-more(11)
+			group 14, from 5 (shell)
+			${q}-job(14)
+			session 15, from 9 (escaped)
+			${q}-shell(15)`},
+		{"by parents: ancestors and descendants, no headings", "9", true, `
+			init(1)
+			${q}-shell(5)
+			  ${q}-tail(7)
+			    ${q}-escaped(9)
+			      |-deep(10)
+			      |-more(11)
+			      ${q}-shell(15)`},
+		{"a session of one group that is led", "15", true, `
+			init(1)
+			${q}-shell(5)
+			  ${q}-tail(7)
+			    ${q}-escaped(9)
+			      ${q}-shell(15)`},
 	} {
+		target, err := parseTarget(c.word)
+		if err == nil {
+			err = target.find(table, newNames(), func() {})
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		target.complete(table, c.parents)
 		var b bytes.Buffer
-		g := testPage(table)
-		g.heads = c.heads
-		g.print(&b, []forest{c.f})
-		if b.String() != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), c.want)
-		}
-	}
-	in := table.descendants(func(p *posix.Process) bool { return p.PID == 7 || p.PID == 10 })
-	if fmt.Sprint(in) != "map[7:true 9:true 10:true]" {
-		t.Errorf("descendants: %v", in)
-	}
-}
-
-// A leader whom -u, the target or hidepid leaves out is looked up, once.
-func TestAddLeaders(t *testing.T) {
-	table := newTable(parseTable(t, "6 5 4 5 child\n7 5 4 5 child\n8 5 3 5 other\n9 0 9 0 entered"))
-	table.addLeaders(func(pids []int) []posix.Process {
-		if slices.Sort(pids); !slices.Equal(pids, []int{3, 4, 5}) {
-			t.Errorf("looked for %d", pids)
-		}
-		return []posix.Process{{PID: 3, SID: 5, PGID: 3}, {PID: 5, SID: 5, PGID: 5}, {PID: 5, SID: 5, PGID: 5, State: 'S', Threads: 1}}
-	})
-	for i, want := range []string{"alive gone", "alive gone", "alive hidden", "hidden alive"} {
-		p := table.procs[i]
-		if got := table.leader(p, session) + " " + table.leader(p, group); got != want {
-			t.Errorf("leaders of session %d and group %d: %s, want %s", p.SID, p.PGID, got, want)
+		testPage(table).print(&b, []forest{(&config{parents: c.parents}).view(table, target)})
+		want := strings.NewReplacer("\t", "", "${q}", "`").Replace(strings.TrimPrefix(c.want, "\n")) + "\n"
+		if b.String() != want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
 		}
 	}
 }
@@ -246,8 +295,8 @@ func TestDeep(t *testing.T) {
 	for i := range rows {
 		rows[i] = posix.Process{PID: i + 1, TGID: i + 1, PPID: i, PGID: 1, SID: 1, State: 'S', Threads: 1, Start: uint64(i), Comm: "x"}
 	}
-	table := newTable(rows)
-	forests := []forest{table.sessions(nil)}
+	table := testTable(rows)
+	forests := []forest{table.view(nil, aSession, 0)}
 	var text, json bytes.Buffer
 	testPage(table).print(&text, forests)
 	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text.String(), last) || text.Len() > 120*n {

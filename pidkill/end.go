@@ -233,10 +233,14 @@ func (j *job) lookAgain(t *target) (again bool) {
 			j.reportEscaped(t, nil)
 			return false
 		}
-		if ended || now.Maker == before.Maker && (now.Answer == posix.Running || now.Answer == posix.Leaderless) {
+		same := now.Maker != 0 && now.Maker == before.Maker
+		late := time.Now().After(deadline)
+		if same && (now.Answer == posix.Running || now.Answer == posix.Leaderless) || ended && (late || !same || now.Answer != posix.Starting) {
 			break
 		}
-		if time.Now().After(deadline) {
+		if ended { // a start that has yet to let go of it
+			time.Sleep(10 * time.Millisecond)
+		} else if late {
 			now.Close()
 			t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
 			return false

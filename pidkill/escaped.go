@@ -43,7 +43,7 @@ func (c *listing) children(members []int) (of func(pid int) []int, err error) {
 		_, is := slices.BinarySearch(members, pid)
 		return is
 	})
-	rows, _, err := posix.Table(others, 0, nil)
+	rows, _, err := posix.Table(others)
 	byParent := map[int][]int{}
 	for _, p := range rows {
 		byParent[p.PPID] = append(byParent[p.PPID], p.PID)

@@ -132,7 +132,7 @@ func (t *target) spread(name string, root *posix.Handle, in func(int) bool, desc
 		if err != nil {
 			return nil, err
 		}
-		rows, _, err := posix.Table(pids, 0, nil)
+		rows, _, err := posix.Table(pids)
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ const HZ = 100
 var ProcRoot = "/proc"
 
 // Process is one row of the process table: what proc_pid_stat(5) says of a
-// process or thread, and what Table was asked to add.
+// process or thread, and what Fill was asked to add.
 type Process struct {
 	PID, PPID, PGID, SID int // a number of another PID namespace is 0
 
@@ -30,6 +30,7 @@ type Process struct {
 	CPU     uint64 // ticks used, user and system
 	Comm    string // raw bytes, at most 15 but for kernel threads
 	Args    string // raw bytes, each argument ended by NUL, with Args
+	Cgroup  string // the lines of cgroups(7), with Cgroup
 }
 
 // Zombie tells whether the process has ended and waits for its parent. A
@@ -43,18 +44,18 @@ func (p *Process) Zombie() bool {
 // session 0 and parent 0 do not, in a PID namespace.
 func (p *Process) Kernel() bool { return p.Flags&0x00200000 != 0 }
 
-// Fields says what Table reads beyond stat. Each costs up to three system
+// Fields says what Fill reads beyond stat. Each costs up to three system
 // calls for each process.
 type Fields uint
 
 const (
-	Owner   Fields = 1 << iota // UID
-	Args                       // Args
-	Memory                     // RSS
-	Threads                    // a row for each further thread, after its process's
+	Owner  Fields = 1 << iota // UID
+	Args                      // Args
+	Memory                    // RSS
+	Cgroup                    // Cgroup
 )
 
-var errStat = errors.New("malformed stat")
+var errStat = errors.New("malformed")
 
 // parseStat reads a line of proc_pid_stat(5). The name may hold anything,
 // parentheses and newlines too, so it ends at the last ")".

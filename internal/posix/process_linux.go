@@ -1,15 +1,13 @@
 package posix
 
 import (
-	"cmp"
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,198 +25,167 @@ func PIDs() ([]int, error) {
 	return list, nil
 }
 
-// Table reads the rows of pids, in their order. The rows that keep refuses are
-// left out before more than stat and owner are read; so are processes that
-// have vanished. Keep is called from two goroutines. Denied says that the
-// kernel did not let some be read (hidepid, proc(5)).
-func Table(pids []int, fields Fields, keep func(*Process) bool) (rows []Process, denied bool, err error) {
-	dir, err := unix.Open(ProcRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, false, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
+// Table reads the rows of pids, in their order. Processes that have vanished
+// are left out, and so is one that cannot be read: denied says that the kernel
+// forbids it (hidepid, proc(5)), err which was the first that makes no sense.
+func Table(pids []int) (rows []Process, denied bool, err error) {
+	rows = make([]Process, len(pids))
+	errs := make([]error, len(pids))
+	inHalves(len(pids), func(r *reader, i int) {
+		errs[i] = r.stat(procDir(pids[i]), &rows[i])
+	})
+	read, malformed := rows[:0], 0
+	for i, e := range errs {
+		switch {
+		case e == nil:
+			read = append(read, rows[i])
+		case vanished(e):
+		case errors.Is(e, unix.EACCES), errors.Is(e, unix.EPERM):
+			denied = true
+		case err == nil:
+			err = &os.PathError{Op: "read", Path: procDir(pids[i]) + "/stat", Err: e}
+		default:
+			malformed++
+		}
 	}
-	defer unix.Close(dir)
-
-	// The kernel spends its time for each process in turn, so two workers
-	// are nearly twice as fast; a chunk at a time keeps them off each other.
-	const workers, chunk = 2, 64
-	var (
-		next    atomic.Int64
-		wg      sync.WaitGroup
-		parts   = make([][]Process, (len(pids)+chunk-1)/chunk)
-		readers = make([]reader, min(workers, len(parts)))
-	)
-	for w := range readers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			r := reader{dir: dir, fields: fields, keep: keep, buf: make([]byte, 4096)}
-			for r.err == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(parts) {
-					break
-				}
-				parts[i] = r.rows(pids[i*chunk : min(len(pids), (i+1)*chunk)])
-			}
-			readers[w] = r
-		}()
+	if malformed > 0 {
+		err = fmt.Errorf("%w (and %d more)", err, malformed)
 	}
-	wg.Wait()
-	for _, r := range readers {
-		denied, err = denied || r.denied, cmp.Or(err, r.err)
-	}
-	return slices.Concat(parts...), denied, err
+	return read, denied, err
 }
 
-// IDs finds PGID and SID of pids without reading a file, by getpgid(2) and
-// getsid(2). Where these cannot tell, the rows are those of Table.
-func IDs(pids []int) ([]Process, error) {
-	if !OwnProc() {
-		rows, _, err := Table(pids, 0, nil)
-		return rows, err
+// Fill reads more than stat of processes that Table has read. What cannot be
+// read stays empty. One that has vanished meanwhile gets the state X, dead.
+func Fill(rows []*Process, fields Fields) {
+	if fields != 0 {
+		inHalves(len(rows), func(r *reader, i int) { r.fill(rows[i], fields) })
 	}
-	rows := make([]Process, 0, len(pids))
-	for _, pid := range pids {
-		p := Process{PID: pid, TGID: pid}
-		var err1, err2 error
-		p.PGID, err1 = unix.Getpgid(pid)
-		p.SID, err2 = unix.Getsid(pid)
-		if err1 != nil || err2 != nil { // denied by SELinux or seccomp, or vanished
-			if p, err1 = ReadStat(pid); err1 != nil {
-				continue
-			}
+}
+
+// inHalves calls work for each number below n, for the upper half of them in
+// another goroutine: the kernel spends its time on each process in turn, so
+// two readers are nearly twice as fast.
+func inHalves(n int, work func(r *reader, i int)) {
+	half := func(i, end int) {
+		for r := new(reader); i < end; i++ {
+			work(r, i)
 		}
-		rows = append(rows, p)
 	}
-	return rows, nil
+	done := make(chan struct{})
+	go func() {
+		half(n/2, n)
+		close(done)
+	}()
+	half(0, n/2)
+	<-done
 }
 
 // ReadStat reads the row of one process, or thread. For one that is not there
 // the error is unix.ESRCH.
 func ReadStat(pid int) (p Process, err error) {
-	path := ProcRoot + "/" + strconv.Itoa(pid)
-	r := reader{dir: unix.AT_FDCWD, buf: make([]byte, 1024)}
-	if err = r.row(path, &p); vanished(err) {
+	if err = new(reader).stat(procDir(pid), &p); vanished(err) {
 		err = unix.ESRCH
 	}
 	if err != nil {
-		return Process{}, &os.PathError{Op: "read", Path: path + "/stat", Err: err}
+		return Process{}, &os.PathError{Op: "read", Path: procDir(pid) + "/stat", Err: err}
 	}
 	return p, nil
 }
 
-// reader is one worker of Table, with its buffer.
-type reader struct {
-	dir    int // of /proc
-	fields Fields
-	keep   func(*Process) bool
-	path   []byte // with its NUL
-	buf    []byte
-	denied bool
-	err    error
-}
-
-// rows reads a part of the table.
-func (r *reader) rows(pids []int) []Process {
-	rows := make([]Process, 0, len(pids))
-	for _, pid := range pids {
-		rows = append(rows, Process{})
-		err := r.row(strconv.Itoa(pid), &rows[len(rows)-1])
-		p := rows[len(rows)-1]
-		if err != nil {
-			rows = rows[:len(rows)-1]
-		}
-		if err == nil && r.fields&Threads != 0 && p.Threads > 1 {
-			rows, err = r.threads(p, rows)
-		}
-		switch {
-		case err == nil, err == errSkip, vanished(err):
-		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-			r.denied = true
-		default:
-			r.err = &os.PathError{Op: "read", Path: ProcRoot + "/" + strconv.Itoa(pid), Err: err}
-			return nil
+// ThreadRows reads the rows of the process's threads other than its first, as
+// far as they can be read. What belongs to the process is copied from it.
+func ThreadRows(p *Process) (rows []Process) {
+	var r reader
+	task := procDir(p.PID) + "/task"
+	tids, _ := numbersIn(unix.AT_FDCWD, task, make([]byte, 4096))
+	for _, tid := range tids {
+		t := Process{UID: p.UID, RSS: p.RSS, Args: p.Args, Cgroup: p.Cgroup}
+		if tid != p.PID && r.stat(task+"/"+strconv.Itoa(tid), &t) == nil {
+			t.TGID = p.PID
+			rows = append(rows, t)
 		}
 	}
 	return rows
 }
 
-var errSkip = errors.New("not wanted")
+// ThreadGroup is the process that a thread belongs to: Tgid in
+// proc_pid_status(5). 0: there is no such thread.
+func ThreadGroup(tid int) (pid int) {
+	status, _ := os.ReadFile(procDir(tid) + "/status")
+	_, line, _ := bytes.Cut(status, []byte("\nTgid:\t"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	pid, _ = strconv.Atoi(string(line))
+	return pid
+}
 
-// row reads all of one process in one visit.
-func (r *reader) row(pid string, p *Process) error {
-	b, err := r.file(pid + "/stat")
-	if err == nil {
-		err = parseStat(b, p)
+// procDir is the directory of a process in /proc.
+func procDir(pid int) string { return ProcRoot + "/" + strconv.Itoa(pid) }
+
+// reader reads files of /proc into one buffer.
+type reader struct{ buf []byte }
+
+// stat reads the row of the process, or thread, that has this directory.
+func (r *reader) stat(dir string, p *Process) error {
+	b, err := r.file(dir + "/stat")
+	if err != nil {
+		return err
 	}
-	if err == nil && r.fields&Owner != 0 {
+	return parseStat(b, p)
+}
+
+// fill reads the fields of one process in one visit.
+func (r *reader) fill(p *Process, fields Fields) {
+	dir := procDir(p.PID)
+	get := func(file string) []byte {
+		b, err := r.file(dir + file)
+		if vanished(err) {
+			p.State = 'X'
+		}
+		return b
+	}
+	if fields&Owner != 0 {
 		// The files in the directory are root's where the process is not
 		// dumpable; the directory itself is the effective user's, proc(5).
 		var st unix.Stat_t
-		err = unix.Fstatat(r.dir, pid, &st, 0)
+		if unix.Stat(dir, &st) != nil {
+			p.State = 'X'
+		}
 		p.UID = int(st.Uid)
 	}
-	if err == nil && r.keep != nil && !r.keep(p) {
-		err = errSkip
+	if fields&Args != 0 && !p.Kernel() {
+		p.Args = string(get("/cmdline"))
 	}
-	if err == nil && r.fields&Args != 0 && !p.Kernel() {
-		b, err = r.file(pid + "/cmdline")
-		p.Args = string(b)
+	if fields&Memory != 0 {
+		_, resident, _ := number(get("/statm"))
+		pages, _, _ := number(resident)
+		p.RSS = int(pages) * os.Getpagesize() / 1024
 	}
-	if err == nil && r.fields&Memory != 0 {
-		b, err = r.file(pid + "/statm")
-		if _, b, ok := number(b); ok {
-			pages, _, _ := number(b)
-			p.RSS = int(pages) * os.Getpagesize() / 1024
-		}
+	if fields&Cgroup != 0 {
+		p.Cgroup = string(get("/cgroup"))
 	}
-	return err
-}
-
-// threads adds the rows of p's threads other than its first.
-func (r *reader) threads(p Process, rows []Process) ([]Process, error) {
-	task := strconv.Itoa(p.PID) + "/task"
-	tids, err := numbersIn(r.dir, task, r.buf)
-	for _, tid := range tids {
-		if tid == p.PID {
-			continue
-		}
-		t := Process{UID: p.UID, RSS: p.RSS, Args: p.Args}
-		b, err := r.file(task + "/" + strconv.Itoa(tid) + "/stat")
-		if err == nil {
-			err = parseStat(b, &t)
-		}
-		if err == nil {
-			t.TGID = p.PID
-			rows = append(rows, t)
-		} else if !vanished(err) {
-			return rows, err
-		}
-	}
-	return rows, err
 }
 
 // most bounds what is kept of a file: command lines have no limit of their own
 // that is worth its memory.
 const most = 128 << 10
 
-// file reads a file below /proc into r.buf, which the next call reuses. The
-// calls are raw: they never wait long, and telling Go's scheduler of each
-// would cost a tenth of the whole.
+// file reads a file into r.buf, which the next call reuses.
 func (r *reader) file(path string) ([]byte, error) {
-	r.path = append(append(r.path[:0], path...), 0)
-	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(r.dir), uintptr(unsafe.Pointer(&r.path[0])),
-		unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0, 0, 0)
-	if errno != 0 {
-		return nil, errno
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
 	}
-	defer unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+	defer unix.Close(fd)
+	if r.buf == nil {
+		r.buf = make([]byte, 4096)
+	}
 	for n := 0; ; {
-		m, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&r.buf[n])), uintptr(len(r.buf)-n))
-		if errno != 0 {
-			return nil, errno
+		m, err := unix.Read(fd, r.buf[n:])
+		if err != nil {
+			return nil, err
 		}
 		// proc files give all they have at once: a short read is the end.
-		if n += int(m); n < len(r.buf) || n >= most {
+		if n += m; n < len(r.buf) || n >= most {
 			return r.buf[:n], nil
 		}
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)

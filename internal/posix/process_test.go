@@ -103,42 +103,52 @@ func TestPIDs(t *testing.T) {
 	if _, err := PIDs(); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("no table: %v", err)
 	}
-	if _, _, err := Table([]int{1}, 0, nil); !errors.Is(err, unix.ENOENT) {
-		t.Errorf("no table: %v", err)
-	}
 }
 
 func TestTable(t *testing.T) {
 	long := strings.Repeat("x", 300<<10)
 	fakeProc(t, map[string]string{
 		"1/stat": statLine(1, "init", "S", 0, 1, 1), "1/cmdline": "/sbin/init\x00-x\x00", "1/statm": "100 25 3\n",
-		"2/stat":    statLine(2, "kernel", "S", 0, 0, 0), // no cmdline: must not be kept
+		"1/cgroup":  "0::/a\n",
 		"3/cmdline": "gone before its stat was read",
-		"4/stat":    statLine(4, "gone before its cmdline", "S", 0, 1, 1), "4/statm": "1 1\n",
-		"5/stat": statLine(5, "gone before its statm", "S", 0, 1, 1), "5/cmdline": "",
-		"6/stat": statLine(6, "long", "S", 0, 1, 1), "6/cmdline": long, "6/statm": "1 1\n",
+		"4/stat":    statLine(4, "gone before its cmdline", "S", 0, 1, 1), "4/statm": "1 1\n", "4/cgroup": "",
+		"5/stat": statLine(5, "gone before its statm", "S", 0, 1, 1), "5/cmdline": "", "5/cgroup": "",
+		"6/stat": statLine(6, "long", "S", 0, 1, 1), "6/cmdline": long, "6/statm": "1 1\n", "6/cgroup": "",
 		"6/task/6/stat": statLine(6, "long", "S", 0, 1, 1),
 		"6/task/8/stat": statLine(8, "second", "R", 0, 1, 1),
 		"6/task/9/cmd":  "a thread that has gone",
+		"8/stat":        statLine(8, "second", "R", 0, 1, 1), "8/status": "Name:\tsecond\nTgid:\t6\nPid:\t8\n",
 	})
-	rows, denied, err := Table([]int{1, 2, 3, 4, 5, 6, 7}, Owner|Args|Memory, func(p *Process) bool { return p.PID != 2 })
-	if err != nil || denied || len(rows) != 2 {
+	rows, denied, err := Table([]int{1, 3, 4, 5, 6, 7})
+	if err != nil || denied || len(rows) != 4 || rows[0].PID != 1 || rows[0].Args != "" || rows[3].PID != 6 {
 		t.Fatalf("%+v, %v, %v", rows, denied, err)
 	}
-	if p := rows[0]; p.PID != 1 || p.Args != "/sbin/init\x00-x\x00" || p.RSS != 25*os.Getpagesize()/1024 || p.UID != os.Geteuid() {
+	gone := rows[2] // between the two
+	gone.PID = 7
+	all := []*Process{&rows[0], &rows[1], &rows[2], &rows[3], &gone}
+	Fill(all, Owner|Args|Memory|Cgroup)
+	if p := rows[0]; p.Args != "/sbin/init\x00-x\x00" || p.RSS != 25*os.Getpagesize()/1024 || p.UID != os.Geteuid() || p.Cgroup != "0::/a\n" {
 		t.Errorf("first row: %+v", p)
 	}
-	if n := len(rows[1].Args); n < 128<<10 || n > 256<<10 {
+	if n := len(rows[3].Args); n < 128<<10 || n > 256<<10 {
 		t.Errorf("%d bytes kept of a long command line", n)
 	}
-	// 1 says that it has threads, but its task is not there any more.
-	rows, _, err = Table([]int{6, 1}, Threads, nil)
-	if err != nil || len(rows) != 3 || rows[0].PID != 6 || rows[1].PID != 8 || rows[1].TGID != 6 || rows[1].Comm != "second" || rows[2].PID != 1 {
-		t.Errorf("threads: %+v, %v", rows, err)
+	if got := fmt.Sprintf("%c%c%c%c%c", rows[0].State, rows[1].State, rows[2].State, rows[3].State, gone.State); got != "SXXSX" {
+		t.Errorf("states %s", got)
+	}
+	threads := ThreadRows(&rows[3])
+	if len(threads) != 1 || threads[0].PID != 8 || threads[0].TGID != 6 || threads[0].Comm != "second" || threads[0].RSS != rows[3].RSS {
+		t.Errorf("threads: %+v", threads)
+	}
+	if threads := ThreadRows(&rows[0]); threads != nil { // it has ended
+		t.Errorf("threads: %+v", threads)
+	}
+	if a, b := ThreadGroup(8), ThreadGroup(9); a != 6 || b != 0 {
+		t.Errorf("threads of %d and %d", a, b)
 	}
 }
 
-// More rows than one worker takes at a time come back in order.
+// The rows come back in order.
 func TestTableOrder(t *testing.T) {
 	files, pids := map[string]string{}, []int{}
 	for pid := 1000; pid > 0; pid-- {
@@ -148,7 +158,7 @@ func TestTableOrder(t *testing.T) {
 		}
 	}
 	fakeProc(t, files)
-	rows, _, err := Table(pids, 0, nil)
+	rows, _, err := Table(pids)
 	if err != nil || len(rows) != len(files) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
@@ -157,11 +167,16 @@ func TestTableOrder(t *testing.T) {
 	}
 }
 
-// Of a malformed row the error says which it is.
+// Rows that make no sense do not keep the others from being read. The error
+// says which is the first.
 func TestTableMalformed(t *testing.T) {
-	fakeProc(t, map[string]string{"12/stat": "12 (x"})
-	if _, _, err := Table([]int{12}, 0, nil); !errors.Is(err, errStat) || !strings.Contains(err.Error(), "/12") {
-		t.Errorf("%v", err)
+	fakeProc(t, map[string]string{"11/stat": statLine(11, "x", "S", 1, 1, 1), "12/stat": "12 (x", "13/stat": "", "14/stat": ""})
+	rows, _, err := Table([]int{11, 12, 13, 14})
+	if len(rows) != 1 || !errors.Is(err, errStat) || !strings.HasSuffix(err.Error(), "/12/stat: malformed (and 2 more)") {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if rows, _, err = Table([]int{12}); len(rows) != 0 || !strings.HasSuffix(err.Error(), "/12/stat: malformed") {
+		t.Errorf("%+v, %v", rows, err)
 	}
 }
 
@@ -172,21 +187,6 @@ func TestReadStat(t *testing.T) {
 	}
 	if _, err := ReadStat(MaxPID + 1); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("nobody: %v", err)
-	}
-}
-
-func TestIDs(t *testing.T) {
-	self := os.Getpid()
-	sid, _ := unix.Getsid(0)
-	for _, where := range []string{"/proc", "made up"} {
-		if where != "/proc" { // then the numbers are another namespace's
-			fakeProc(t, map[string]string{fmt.Sprint(self, "/stat"): statLine(self, "x", "S", 1, 5, 6)})
-			sid = 6
-		}
-		rows, err := IDs([]int{self, MaxPID + 1})
-		if err != nil || len(rows) != 1 || rows[0].PID != self || rows[0].SID != sid {
-			t.Errorf("%s: %+v, %v", where, rows, err)
-		}
 	}
 }
 

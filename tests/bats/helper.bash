@@ -36,7 +36,7 @@ test_setup() {
     PATH=$BIN:$PATH
     # Messages and art must not depend on the caller's locale.
     export LC_ALL=C
-    unset LANG LC_CTYPE NO_COLOR NOTIFY_SOCKET
+    unset LANG LC_CTYPE NO_COLOR NOTIFY_SOCKET COLUMNS
     umask 022
     T=$BATS_TEST_TMPDIR
     export PROCGROUP_TEST=$T

@@ -114,17 +114,15 @@ ${pids[1]} S $PYTHON $BATS_TEST_DIRNAME/pgtree.py zombie-leader" ]] || fail "$ou
 }
 
 @test "a session and a group whose leaders are gone are found by number" {
-    # The inner shell leads the session, and ends; of the group only the
-    # second member stays.
-    setsid "$BASH" -c 'set -m; { sleep 0.01; } & { sleep 600 & }; ps -o pgid= $! >group; ps -o sid= $! >session; exit' 3>&-
-    eventually 10 test -s session
-    sid=$(($(<session))) pgid=$(($(<group)))
-    eventually 10 not alive "$sid"
+    # Both shells end, the one that leads the session and the one that leads
+    # the group, and leave two processes.
+    setsid "$BASH" -c 'echo $$ >session; set -m; sh -c "echo \$\$ >group; sleep 600 & sleep 600 &" & wait' 3>&-
+    sid=$(<session) pgid=$(<group)
+    eventually 10 not alive "$pgid"
     run -0 pgtree -s "$sid"
-    has "session $sid, leader gone"
-    has "sleep("
+    [[ ${lines[0]} == "session $sid, leader gone" && ${lines[1]} == "\`-group $pgid, leader gone" && ${#lines[@]} -eq 4 ]] || fail "$output"
     run -0 pgtree -s "$pgid"
-    has "group $pgid of session $sid"
+    [[ ${lines[0]} == "group $pgid of session $sid, leader gone" && ${lines[1]} == *"sleep("* && ${#lines[@]} -eq 3 ]] || fail "$output"
 }
 
 @test "threads: after their process, with their own numbers" {
@@ -155,8 +153,7 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     idle setsid sleep
     eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
     run -0 unshare --pid --fork pgtree -s "$pid"
-    is "session $pid
-\`-sleep($pid)"
+    is "sleep($pid)"
 }
 
 @test "hidden processes: said on standard error, the rest is shown" {
@@ -215,22 +212,23 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     done
 }
 
-@test "where getsid and getpgid are denied, stat is read" {
+@test "arguments and owners are read of the processes that are shown alone" {
     need strace
     idle setsid sleep
     eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
-    run -0 strace -f -qq -o trace -e trace=getsid,getpgid -e inject=getsid,getpgid:error=EPERM pgtree -s "$pid"
-    grep -q INJECTED trace
-    is "session $pid
-\`-sleep($pid)"
+    strace -f -qq -e trace=openat,newfstatat -o trace pgtree "$pid" >out
+    [[ $(grep -Eo '"/proc/[0-9]+(/cmdline)?"' trace) == "\"/proc/$pid\"
+\"/proc/$pid/cmdline\"" ]]
 }
 
-@test "a number is found without reading the processes that are not shown" {
-    need strace
-    idle setsid sleep
-    eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
-    strace -f -qq -e trace=openat -o trace pgtree "$pid" >out
-    [[ $(grep -Eo '"[0-9]+/[a-z]*' trace | sort) == "$(printf '"%s\n' "$pid/cmdline" "$pid/stat")" ]]
+@test "a row that makes no sense: said, and the others shown" {
+    need_root
+    need_namespaces
+    idle
+    printf '%s (odd' "$pid" >stat
+    run -0 --separate-stderr unshare --mount sh -c "mount --bind stat /proc/$pid/stat && exec pgtree -no pid"
+    [[ $stderr == "pgtree: read /proc/$pid/stat: malformed: left out" ]] || fail "$stderr"
+    [[ $'\n'${output// /}$'\n' == *$'\n'1$'\n'* && $'\n'${output// /}$'\n' != *$'\n'"$pid"$'\n'* ]]
 }
 
 # --- targets
@@ -249,16 +247,57 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     has "pgtree: -s: options come before the first target"
 }
 
-@test "targets: a process with its descendants, named by its session and group" {
-    "$BASH" -c 'setsid sleep 600 3>&- & sleep 600 3>&- & wait' 3>&- &
+# family: a process with a child in its group, and one in a session of its own
+# that has a child in a group of its own. Sets pid, session and group.
+family() {
+    cat >family <<-'END'
+		setsid bash -c 'set -m; echo $$ >session; sleep 600 & echo $! >group; wait' &
+		sleep 600 &
+		wait
+	END
+    "$BASH" family 3>&- &
     pid=$!
+    eventually 10 test -s group
+    session=$(<session) group=$(<group)
     eventually 10 eval '[[ $(pgtree -no comm "$pid" | grep -c sleep) == 2 ]]'
-    run -0 pgtree -s "$pid"
-    [[ ${lines[0]} == "process $pid of group $(stat_field "$pid" 5), session $(stat_field "$pid" 6)"* ]]
-    [[ ${lines[1]} == "\`-bash($pid)" && ${lines[2]} == *sleep* && ${lines[3]} == *sleep* && ${#lines[@]} -eq 4 ]]
 }
 
-@test "targets: names, also those that the kernel has cut" {
+@test "targets: a process with its descendants, those elsewhere under their own heading" {
+    family
+    run -0 pgtree -s "$pid"
+    [[ ${lines[0]} == "bash($pid)" && ${lines[1]} == "\`-sleep("* && ${#lines[@]} -eq 5 ]] || fail "$output"
+    [[ ${lines[2]} == "session $session, from $pid (bash)" && ${lines[3]} == "|-bash($session)" && ${lines[4]} == "\`-sleep($group)" ]] ||
+        fail "$output"
+    run -0 pgtree -J "$pid"
+    [[ $(jq -c '[.sessions[] | [.sid, (.processes | length)]]' <<<"$output") == "[[$(stat_field "$pid" 6),2],[$session,2]]" ]]
+}
+
+@test "targets: a session or group with what comes from it" {
+    family
+    run -0 pgtree -s "$session"
+    is "session $session
+|-bash($session)
+\`-sleep($group)"
+    cp family leading # as before, but leading a group
+    rm session group
+    setsid "$BASH" leading 3>&- &
+    eventually 10 test -s group
+    leader=$(stat_field "$(<session)" 4)
+    eventually 10 eval '[[ $(pgtree -no comm "$leader" | grep -c sleep) == 2 ]]'
+    run -0 pgtree -s "$leader"
+    [[ ${lines[0]} == "session $leader" && ${lines[3]} == "session $(<session), from $leader (bash)" && ${#lines[@]} -eq 6 ]] || fail "$output"
+}
+
+@test "targets: nothing that pidkill -T reaches is missing" {
+    daemonize -p app.pid "$BASH" -c 'setsid sh -c "sleep 600 & wait" & set -m; sleep 600 & wait'
+    eventually 10 eval '[[ $(pgtree -no comm app.pid | grep -c sleep) == 2 ]]'
+    run -0 pidkill -Tn app.pid
+    grep -oE '[0-9]+ \(' <<<"$output" | tr -d ' (' | sort -u >reached
+    pgtree -no pid app.pid | tr -d ' ' | sort >shown
+    [[ -s reached && -z $(comm -23 reached shown) ]] || fail "$output" "$(<shown)"
+}
+
+@test "targets: names, also those that the kernel has cut, and beginnings" {
     cp /bin/sleep pgtree-test-nap
     cp /bin/sleep pgtree-test-napper
     idle ./pgtree-test-nap
@@ -268,8 +307,62 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     run -0 pgtree -ns pgtree-test-nap # 15 bytes: a name, and a cut one
     has "($nap)"
     has "($pid)"
-    run -1 pgtree pgtree-test-na
-    is "pgtree: pgtree-test-na: no process of that name"
+    run -0 pgtree -ns pgtree-test-na
+    has "($nap)"
+    has "($pid)"
+    run -1 pgtree pgtree-test-nape
+    is "pgtree: pgtree-test-nape: no process of that name"
+}
+
+@test "targets: names that stand on the command line: scripts and titles" {
+    printf '%s\n' 'import signal, sys' 'print(1, flush=True)' 'signal.pause()' >pgtree-test-app.py
+    printf '%s\n' '#!/bin/sh' 'sleep 600 &' 'wait' >pgtree-test-backup-runner.sh
+    chmod +x pgtree-test-backup-runner.sh
+    idle "$PYTHON" -u ./pgtree-test-app.py
+    app=$pid
+    ./pgtree-test-backup-runner.sh 3>&- &
+    runner=$!
+    "$BASH" -c 'exec -a "pgtree-test-title: worker /x/y" sleep 600' 3>&- &
+    title=$!
+    for want in "pgtree-test-app.py $app" "pgtree-test-app $app" "pgtree-test-backup-runner.sh $runner" \
+        "pgtree-test-title $title" "pgtree-test-tit $title"; do
+        eventually 10 eval '[[ $(pgtree -no pid "${want% *}" | head -n 1 | tr -d " ") == "${want#* }" ]]' ||
+            fail "$want: $(pgtree "${want% *}" 2>&1)"
+    done
+    cp /bin/sleep pgtree-test-tit # who really has the name
+    idle ./pgtree-test-tit
+    run -0 pgtree -no pid pgtree-test-tit
+    is "${output%%[0-9]*}$pid"
+}
+
+@test "targets: a terminal" {
+    run -0 on_terminal 'set -m; sleep 600 & pgtree -sC never "$(tty)" | cat; kill $!'
+    [[ $output == "session "*", terminal pts/"*"sleep("* ]] || fail "$output"
+    run -0 on_terminal 't=$(tty); pgtree -sC never "${t#/dev/}" | cat'
+    [[ $output == "session "*", terminal pts/"* ]] || fail "$output"
+    run -1 pgtree pts/999999
+    is "pgtree: pts/999999: no session on that terminal"
+}
+
+@test "targets: of a thread's number the message says whose it is" {
+    have threads
+    tid=$(cd "/proc/${pids[0]}/task" && printf '%s\n' * | grep -vx "${pids[0]}" | head -n 1)
+    run -1 pgtree "$tid"
+    is "pgtree: $tid: a thread of process ${pids[0]} (server, user $(id -un))"
+}
+
+@test "-p: by descent alone, a target with its ancestors" {
+    family
+    run -0 pgtree -ps "$group"
+    [[ ${lines[-1]} == *"\`-sleep($group)" && ${lines[-2]} == *"\`-bash($session)" && ${lines[-3]} == *"-bash($pid)" ]] || fail "$output"
+    lacks "session "
+    [[ ${lines[0]} == *"(1)" ]] || fail "$output"
+    # Descendants too, but no more of the ancestors' children.
+    run -0 pgtree -ps "$session"
+    [[ ${lines[-1]} == *"\`-sleep($group)" && ${lines[-3]} == *"-bash($pid)" ]] || fail "$output"
+    run -0 pgtree -ps # and without a target
+    lacks "session "
+    grep -A 1 "bash($session)\$" <<<"$output" | grep -q "\`-sleep($group)"
 }
 
 @test "targets: several, each in its place, and the status of the worst" {
@@ -391,6 +484,15 @@ $(printf '|-{python3}(%d)\n' $tids | sed '$s/|/`/')"
     # Whoever leads the session is another user's, not gone.
     run -0 pgtree -u "$(id -u "$TEST_USER")"
     lacks "session $(stat_field "$pid" 6), leader"
+    # A list, and more than once, adds.
+    idle
+    for list in "-u $TEST_USER,root" "-u $TEST_USER -u 0"; do
+        # shellcheck disable=SC2086
+        run -0 pgtree -no user $list
+        [[ $(sort -u <<<"$output" | paste -sd' ') == *"$TEST_USER"*root* ]]
+    done
+    run -1 pgtree -u "$TEST_USER" "$pid"
+    is "pgtree: $pid: exists, but belongs to none of the users of -u"
     run -2 pgtree -u no-such-user
     has "pgtree: no-such-user: unknown user"
 }
@@ -498,10 +600,11 @@ terminal() {
 @test "a terminal: whole PIDs, the command cut with a mark; nothing cut in a pipe" {
     idle "$BASH" -c 'exec -a "long$(printf %0200d 0)" sleep 600'
     eventually 10 eval '[[ $(pgtree -no args "$pid") == long* ]]'
-    want=$(printf '%s ' "$(stat_field "$pid" 4)" "$pid" "$(stat_field "$pid" 5)" "$(stat_field "$pid" 6)")
     for width in 40 80; do
         terminal "$width" -nC never "$pid"
-        [[ ${#output} -eq $width && $(squeeze) == "$want"*"long0"*">" ]] || fail "$output"
+        want=$pid
+        ((width == 40)) || want="$(stat_field "$pid" 4) $pid $(stat_field "$pid" 5) $(stat_field "$pid" 6)"
+        [[ ${#output} -eq $width && $(squeeze) == "$want "*"long0"*">" ]] || fail "$output"
     done
     # Text columns that are not the last are cut too, and share the room.
     terminal 40 -nC never -o args,pid,comm "$pid"
@@ -513,8 +616,33 @@ terminal() {
     lacks $'\e'
 }
 
+@test "COLUMNS, where it is exported, is the width: for watch(1)" {
+    idle "$BASH" -c 'exec -a "long$(printf %0200d 0)" sleep 600'
+    eventually 10 eval '[[ $(pgtree -no args "$pid") == long* ]]'
+    COLUMNS=70 run -0 pgtree -n "$pid"
+    [[ ${#output} -eq 70 && $output == *">" ]] || fail "$output"
+    terminal 80 -n "$pid" "| COLUMNS=50 $BIN/pgtree -n $pid"
+    [[ ${#output} -eq 50 ]] || fail "$output"
+    COLUMNS=70 run -0 pgtree -nl "$pid"
+    has "long$(printf %0200d 0)"
+    for odd in '' 0 -1 x 1e3; do
+        COLUMNS=$odd run -0 pgtree -n "$pid"
+        has "long$(printf %0200d 0)"
+    done
+}
+
+@test "where the edge would cut a command's name, its directory goes" {
+    mkdir -p "$(printf 'directory/%.0s' {1..12})"
+    cp /bin/sleep directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/nap
+    idle "$T/"directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/directory/nap
+    eventually 10 eval '[[ $(pgtree -no comm "$pid") == nap ]]'
+    COLUMNS=80 run -0 pgtree -n "$pid"
+    [[ $output == *" nap 600" ]] || fail "$output"
+}
+
 @test "color: by terminal, NO_COLOR and TERM, unless told" {
-    idle
+    idle setsid sleep
+    eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
     terminal 80 "$pid"
     has $'\e[1m'
     TERM_IS=dumb terminal 80 "$pid"

@@ -144,14 +144,14 @@ def alike(column, value, before, after):
     if column == "stat":  # L, and whether it runs just now
         plain = [text.replace("L", "").translate(str.maketrans("RD", "SS")) for text in (value, before, after)]
         return plain[0] in plain[1:]
-    if column == "time":
+    if column in ("time", "etime"):
         return seconds(before) - 1 <= seconds(value) <= seconds(after) + 1
     # ps writes "?" or a blank for what it will not print.
     return before != after or column in ("comm", "args") and "\\" in value
 
 
 def compare():
-    columns = "ppid pgid sid tty tpgid stat uid user nlwp comm args time start".split()
+    columns = "ppid pgid sid tty tpgid stat uid user nlwp comm args time etime start lstart cgroup".split()
     def ps(column):
         return ["ps", "-ww", "-eo", "pid:9,%s:9999" % column, "--no-headers"]
     def pgtree(column):

@@ -106,10 +106,14 @@ func furnish() error {
 // of except.
 func Alive(except ...int) []posix.Process {
 	pids, _ := posix.PIDs()
-	rows, _, _ := posix.Table(pids, posix.Args, func(p *posix.Process) bool {
-		return p.PID != 1 && !p.Zombie() && !slices.Contains(except, p.PID)
+	rows, _, _ := posix.Table(pids)
+	rows = slices.DeleteFunc(rows, func(p posix.Process) bool {
+		return p.PID == 1 || p.Zombie() || slices.Contains(except, p.PID)
 	})
-	return rows
+	for i := range rows {
+		posix.Fill([]*posix.Process{&rows[i]}, posix.Args)
+	}
+	return slices.DeleteFunc(rows, func(p posix.Process) bool { return p.State == 'X' })
 }
 
 // Nothing waits a moment for the box to be empty, but for except. It returns

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"procgroup/internal/posix"
+)
+
+// daemon finds the processes that a pidfile's daemon is known by.
+func daemon(path string) (pids []int, err error) {
+	f, d, err := posix.FindDaemon(path, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	defer d.Close()
+	for _, h := range []*posix.Handle{d.Process, d.Supervisor} {
+		if h != nil {
+			pids = append(pids, h.PID)
+		}
+	}
+	if pids = append(pids, d.Kin...); len(pids) > 0 {
+		return pids, nil
+	}
+	if d.Why != "" {
+		return nil, errors.New(d.Why)
+	}
+	return nil, fmt.Errorf("process %d is not running", d.Number)
+}

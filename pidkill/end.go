@@ -285,7 +285,7 @@ func (j *job) removed(t *target, err error) bool {
 		}
 		j.say(t, "removed by the daemon")
 	case posix.ErrLocked:
-		j.note(t, "not removed: it is locked, and not yours")
+		j.note(t, "not removed: its locks are held by others")
 	default: // which is no reason to say that the daemon runs
 		fmt.Fprintf(j.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
 	}

@@ -54,6 +54,8 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 		return false, running("its lock is held by " + f.Holders())
 	case err == nil && !f.Current():
 		return true, posix.ErrMoved
+	case err == nil && f.Created:
+		return false, f.Share()
 	default:
 		return false, err
 	}

@@ -59,7 +59,7 @@ func OpenPidfile(path string) (*Pidfile, error) {
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
-// missing, for its owner alone until Publish. trust is asked before it is
+// missing, for its owner alone until Reserve or Share. trust is asked before it is
 // created, and again about the file. A hard link is refused: its other name
 // may be somebody's important file.
 func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
@@ -419,10 +419,18 @@ func (f *Pidfile) Reserve() error {
 		f.content = bytes.Repeat([]byte{'\n'}, 16)
 		_, err = unix.Pwrite(f.file, f.content, 0)
 	}
-	if err == nil && f.stat.Mode&0o7777 != 0o644 { // whatever the umask
-		err = unix.Fchmod(f.file, 0o644)
+	if err == nil {
+		err = f.Share()
 	}
 	return err
+}
+
+// Share lets everybody read a file that is locked by now, whatever the umask.
+func (f *Pidfile) Share() error {
+	if f.stat.Mode&0o7777 == 0o644 {
+		return nil
+	}
+	return unix.Fchmod(f.file, 0o644)
 }
 
 // Write replaces the content by a PID in one write, so that no reader sees a

@@ -46,16 +46,17 @@ refused() { # TEXT ARGUMENT...
     [[ ! -e app.pid ]]
 }
 
-@test "a lock of somebody who cannot be seen counts, and is said to be that" {
+@test "a lock of somebody whose descriptors cannot be seen counts, and says who made it" {
     need flock
     : >lock
     chown "$TEST_USER" lock
     flock lock sleep 1000 3>&- &
-    track "$!"
+    locker=$!
+    track "$locker"
     locked() { not flock -n lock true; }
     eventually 10 locked
     run --separate-stderr as_user "$BIN/daemonize" -l lock sleep 1000
-    [[ $status -eq 1 && $stderr == "daemonize: lock: already running (the lock is held by a process that cannot be seen)" ]]
+    [[ $status -eq 1 && $stderr == "daemonize: lock: already running (its lock is held by $locker (flock, user root))" ]]
     end_all
 }
 

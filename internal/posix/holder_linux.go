@@ -32,10 +32,11 @@ func (f *Pidfile) holder(pid int) (h *holder, readable bool) {
 	}
 	defer unix.Close(dir)
 	fds, err := numbers(dir, make([]byte, 4096))
+	var r reader
 	// Where daemonize puts it comes first.
 	slices.SortStableFunc(fds, func(a, b int) int { return rank(a) - rank(b) })
 	for _, fd := range fds {
-		info, _ := os.ReadFile(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
+		info, _ := r.file(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
 		for _, l := range parseFlocks(info, "lock:\t") {
 			if l.inode != f.stat.Ino {
 				continue

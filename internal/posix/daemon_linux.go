@@ -85,7 +85,6 @@ func (d *Daemon) Close() {
 // How long an answer must be the same at every look before it counts, if it may
 // lie between two system calls of somebody else's.
 const (
-	atOnce   = 0
 	settling = 50 * time.Millisecond // a start, a restart or a removal
 	ending   = time.Second / 2       // a process that ends with many descriptors, none of which shows any more
 	longest  = 2 * time.Second       // for all looks together
@@ -127,12 +126,12 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	since, last := began, ""
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
-		lasting, err := q.answer()
+		err := q.answer()
 		q.process.Close()
 		if this := fmt.Sprint(q.Answer, q.Number, q.Maker); this != last {
 			since, last = time.Now(), this
 		}
-		if err == nil && (time.Since(since) >= lasting || time.Since(began) > longest) {
+		if err == nil && (time.Since(since) >= q.lasting || time.Since(began) > longest) {
 			return q.Daemon, nil
 		}
 		q.Daemon.Close()
@@ -146,24 +145,25 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	}
 }
 
-// question is one look at a pidfile.
+// question is one look at a pidfile. Each of its methods that asks for one line
+// of the rule sets the answer, if that is it, and then returns true.
 type question struct {
 	*Pidfile
 	*Daemon
 	force   bool
-	maker   func() int
-	process *Handle // the process of that number, perhaps a zombie
+	maker   func() int    // Pidfile.maker, asked once
+	process *Handle       // the process of that number, perhaps a zombie
+	lasting time.Duration // how long the answer must last to count
 }
 
-// answer goes through the questions in their order; the first yes is the
-// answer, and counts when it has lasted so long.
-func (q *question) answer() (lasting time.Duration, err error) {
+// answer goes through the rule: the first yes is the answer.
+func (q *question) answer() error {
 	if err := q.read(); err != nil {
-		return atOnce, err
+		return err
 	}
 	number, err := q.PID()
 	if err != nil && err != ErrEmpty && !errors.Is(err, ErrRange) {
-		return atOnce, err
+		return err
 	}
 	q.Empty = err == ErrEmpty
 	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.stat.Mtim
@@ -172,43 +172,27 @@ func (q *question) answer() (lasting time.Duration, err error) {
 	}
 	if q.Number != 0 {
 		if q.process, err = Pin(q.Number); err != nil && err != unix.ESRCH {
-			return atOnce, fmt.Errorf("process %d: %w", q.Number, err)
+			return fmt.Errorf("process %d: %w", q.Number, err)
 		}
 	}
-	if q.taken {
+	anybody := func(*Handle) bool { return true }
+	switch {
+	case q.taken:
 		q.askClock()
-		return atOnce, nil
+	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
+		q.findSupervisor()
+	case q.isProcess(q.holds): // mostly
+		q.findSupervisor()
+	case q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
+		q.findSupervisor()
+	case q.isWriter():
+	case q.Locked && !q.isReader() && q.isScanned():
+	case !q.Locked && !q.unchanged(): // somebody has just written it
+		q.Answer, q.lasting = Unknown, settling
+	default:
+		q.askClock()
 	}
-	if q.force && (q.isProcess(func(*Handle) bool { return true }) || q.isGroup(func(*Handle) bool { return true })) {
-		return q.findSupervisor(), nil
-	}
-	// The lock's descriptor settles it, mostly.
-	if q.isProcess(q.holds) {
-		return q.findSupervisor(), nil
-	}
-	q.Locked = q.locked()
-	if q.Locked && (q.isProcess(q.isKin) || q.isGroup(q.isKin)) {
-		return q.findSupervisor(), nil
-	}
-	if found, lasting := q.isWriter(); found {
-		return lasting, nil
-	}
-	if q.Locked && q.isReaders(q.maker()) {
-		q.Locked, q.Reader = false, q.maker() // all but a start go on as if it were not
-	}
-	if q.Locked {
-		if found, lasting := q.isScanned(); found {
-			return lasting, nil
-		}
-	}
-	if !q.Locked && !q.unchanged() {
-		return settling, nil // somebody has just written it
-	}
-	q.askClock()
-	if q.Answer == Unknown {
-		return settling, nil
-	}
-	return atOnce, nil
+	return nil
 }
 
 // found makes a process or member the answer.
@@ -244,7 +228,13 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 	return q.found(Leaderless, h)
 }
 
-// holds: it has the locked description open.
+// isLocked tells whether somebody holds the flock.
+func (q *question) isLocked() bool {
+	q.Locked = q.locked()
+	return q.Locked
+}
+
+// holds tells whether the process has the locked description open.
 func (q *question) holds(h *Handle) bool {
 	own, _ := q.holder(h.PID)
 	if own != nil {
@@ -253,20 +243,19 @@ func (q *question) holds(h *Handle) bool {
 	return own != nil
 }
 
-// isKin: it holds the lock; or it is in the session of the lock's maker, and
-// either cannot be looked at or has closed its descriptors. Numbers are
-// recycled, a maker's too: in the last case the maker has to be there with the
-// lock, or the clock to agree.
+// isKin tells whether it holds the lock; or is in the session of the lock's
+// maker, and either cannot be looked at or has closed its descriptors. Numbers
+// are recycled, a maker's too: in the last case the maker has to be there with
+// the lock, or the clock to agree.
 func (q *question) isKin(h *Handle) bool {
-	own, readable := q.holder(h.PID)
-	if own != nil {
-		q.Maker = own.maker
+	if q.holds(h) {
 		return true
 	}
 	sid, err := unix.Getsid(h.PID)
 	if err != nil || sid == 0 {
 		return false
 	}
+	_, readable := q.holder(h.PID)
 	leader, _ := q.holder(sid)
 	if leader != nil && leader.maker == sid || q.maker() == sid && (!readable || q.clock(h.Start) == asOld) {
 		q.Maker = sid
@@ -275,70 +264,77 @@ func (q *question) isKin(h *Handle) bool {
 	return false
 }
 
+// isOwn tells whether a process is that of the number, or of its group.
+func (q *question) isOwn(pid int) bool {
+	return q.Number != 0 && (pid == q.Number || (&Group{ID: q.Number}).Has(pid))
+}
+
 // isWriter: somebody has a record lock for writing. If that is the daemon, it
 // made the lock itself.
-func (q *question) isWriter() (found bool, lasting time.Duration) {
+func (q *question) isWriter() bool {
 	pid, first := q.writer()
 	if pid == 0 {
-		return false, 0
+		return false
 	}
 	if q.Locked {
 		q.Maker = q.maker()
 	}
-	var h *Handle
-	if pid > 0 {
-		var err error
-		if h, err = Pin(pid); err != nil {
-			return true, settling
-		}
-		if again, _ := q.writer(); again != pid {
-			h.Close()
-			return true, settling
-		}
-		if pid == q.Number {
-			return q.found(Running, h), atOnce
-		}
-		if q.Number != 0 && (&Group{ID: q.Number}).Has(pid) {
-			return q.found(Leaderless, h), atOnce
-		}
-	}
+	h := q.pinWriter(pid)
 	switch {
+	case h == nil && pid > 0: // it has just ended, or is through
+		q.Answer, q.lasting = Starting, settling
+	case pid == q.Number:
+		q.found(Running, h)
+	case q.isOwn(pid):
+		q.found(Leaderless, h)
 	case first == startByte:
-		return q.found(Starting, h), atOnce
+		q.found(Starting, h)
 	case h == nil:
 		q.Answer, q.Why = Unknown, "its supervisor is of another PID namespace"
-		return true, atOnce
+	default:
+		q.holds(h)
+		q.Answer, q.Supervisor = Between, h
 	}
-	if own, _ := q.holder(pid); own != nil {
-		q.Maker = own.maker
+	return true
+}
+
+// pinWriter gets hold of a process that is at work, or returns nil.
+func (q *question) pinWriter(pid int) *Handle {
+	h, err := Pin(pid)
+	if again, _ := q.writer(); err != nil || again != pid {
+		h.Close()
+		return nil
 	}
-	q.Answer, q.Supervisor = Between, h
-	return true, atOnce
+	return h
 }
 
 // findSupervisor finds the supervisor of a daemon that lives. While its start or
 // restart is not quite over there is none yet.
-func (q *question) findSupervisor() (lasting time.Duration) {
+func (q *question) findSupervisor() {
 	pid, first := q.writer()
-	own := pid == q.Process.PID || pid > 0 && q.Number != 0 && (&Group{ID: q.Number}).Has(pid)
-	switch {
-	case pid <= 0 || own:
-		return atOnce
-	case first == startByte:
-		return settling
+	if pid <= 0 || pid == q.Process.PID || q.isOwn(pid) {
+		return
 	}
-	h, err := Pin(pid)
-	if again, _ := q.writer(); err == nil && again == pid {
-		q.Supervisor = h
-		return atOnce
+	if first == supervisorByte {
+		q.Supervisor = q.pinWriter(pid)
 	}
-	h.Close()
-	return settling
+	if q.Supervisor == nil {
+		q.lasting = settling
+	}
 }
 
-// isReaders tells whether the lock is that of somebody who merely may read the
-// file: its maker lives, has it open without O_NOATIME, and is neither root nor
-// the file's owner.
+// isReader: the lock is that of somebody who merely may read the file. All but
+// a start go on as if it were not there.
+func (q *question) isReader() bool {
+	if !q.isReaders(q.maker()) {
+		return false
+	}
+	q.Locked, q.Reader = false, q.maker()
+	return true
+}
+
+// isReaders tells whether the flock's maker lives, has it open without
+// O_NOATIME, and is neither root nor the file's owner.
 func (f *Pidfile) isReaders(maker int) bool {
 	own, _ := f.holder(maker)
 	var st unix.Stat_t
@@ -348,53 +344,48 @@ func (f *Pidfile) isReaders(maker int) bool {
 
 // isScanned: the file is locked, and neither process nor group tell by whom. So
 // all processes are looked at, and only here.
-func (q *question) isScanned() (found bool, lasting time.Duration) {
+func (q *question) isScanned() bool {
 	all := q.holders()
-	if len(all) == 0 && !q.locked() {
-		return true, settling
-	}
-	if len(all) == 0 {
-		if !showsLocks() {
-			return false, 0 // the clock has to do
-		}
-		q.Answer, q.Why = Unknown, "it is locked by a process that cannot be seen"
+	q.lasting = settling
+	switch {
+	case len(all) == 0 && !q.locked(): // it was just let go of
+		q.Answer = Unknown
+		return true
+	case len(all) == 0 && !showsLocks():
+		return false // the clock has to do
+	case len(all) == 0:
+		q.Answer, q.lasting = Unknown, ending
+		q.Why = "it is locked by a process that cannot be seen"
 		if maker := q.maker(); maker != 0 {
 			q.Why = fmt.Sprintf("it is locked by process %d or children of it, which cannot be seen", maker)
 		}
 		q.Why += ": if nothing of it is left, remove the file by hand"
-		return true, ending
+		return true
 	}
 	q.Maker = all[0].maker
 	// Who made the lock and is still there, with no record lock, is a start
 	// that has not got that yet or is about to end, or a pidkill.
 	if i := slices.IndexFunc(all, func(h *holder) bool { return h.pid == h.maker }); i >= 0 {
-		h, err := Pin(all[i].pid)
-		if err != nil {
-			return true, settling
-		}
-		return q.found(Starting, h), settling
+		h, _ := Pin(all[i].pid)
+		return q.found(Starting, h)
 	}
-	if q.Empty || q.outdated() {
+	if all[0].noatime && (q.Empty || q.outdated()) {
 		// Daemonize was killed before it could write: they are the daemon.
 		slices.SortStableFunc(all, func(a, b *holder) int { return a.distance() - b.distance() })
-		for _, own := range all {
-			h, err := Pin(own.pid)
-			if err != nil || !own.noatime {
-				h.Close()
-				continue
-			}
+		if h, err := Pin(all[0].pid); err == nil {
 			if q.holds(h) {
-				return q.found(Running, h), q.findSupervisor()
+				q.found(Running, h)
+				q.findSupervisor()
+				return true
 			}
 			h.Close()
-			return true, settling
 		}
 	}
 	for _, own := range all {
 		q.Daemon.Kin = append(q.Daemon.Kin, own.pid)
 	}
 	q.Answer, q.Own = Escaped, all[0].noatime
-	return true, settling
+	return true
 }
 
 // distance puts leaders of a group in the session of the lock's maker first.
@@ -416,7 +407,7 @@ func (q *question) askClock() {
 	if q.Number == 0 {
 		q.Answer = Gone
 		if _, err := q.PID(); err != nil && !q.taken && !q.outdated() {
-			q.Answer, q.Why = Unknown, err.Error()
+			q.Answer, q.Why, q.lasting = Unknown, err.Error(), settling
 		}
 		return
 	}

@@ -51,6 +51,9 @@ func Pin(pid int) (*Handle, error) {
 
 // open makes a Handle that knows no start time yet.
 func open(pid int) (*Handle, error) {
+	if pid < 1 { // kill(2) takes those for many
+		return nil, unix.ESRCH
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
 		return &Handle{PID: pid, fd: fd}, nil

@@ -127,19 +127,28 @@ const (
 	bothBytes      = 2 // how many there are
 )
 
-// record sets or gives back record locks for writing.
-func (f *Pidfile) record(kind int16, from, bytes int64) error {
-	return unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind, Start: from, Len: bytes})
+// work takes the record locks for writing of so many bytes. ErrBusy: somebody
+// is at work on one of them. ErrRead: nobody is, but they are locked for
+// reading, by whoever may read the file.
+func (f *Pidfile) work(from, bytes int64) error {
+	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: bytes})
+	if err != unix.EAGAIN && err != unix.EACCES { // POSIX leaves the choice
+		return err
+	}
+	if pid, _ := f.writer(); pid != 0 {
+		return ErrBusy
+	}
+	return ErrRead
 }
 
 // writer finds who is at work: the process that holds a record lock for
 // writing, or 0, and the first byte of it. -1 is a process that has no number
 // here, such as one of another PID namespace.
-func (f *Pidfile) writer() (pid int, first int64) { return f.conflict(unix.F_RDLCK, bothBytes) }
+func (f *Pidfile) writer() (pid int, first int64) { return f.conflict(unix.F_RDLCK) }
 
 // conflict finds a record lock that one of this kind would meet.
-func (f *Pidfile) conflict(kind int16, bytes int64) (pid int, first int64) {
-	l := unix.Flock_t{Type: kind, Start: startByte, Len: bytes}
+func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
+	l := unix.Flock_t{Type: kind, Start: startByte, Len: bothBytes}
 	err := unix.FcntlFlock(uintptr(f.file), unix.F_GETLK, &l)
 	switch {
 	case err != nil || l.Type == unix.F_UNLCK:
@@ -208,20 +217,13 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 		if err := f.TryLock(keep); err != nil {
 			return err
 		}
-		err := f.record(unix.F_WRLCK, startByte, bytes)
-		switch {
-		case err == nil:
-			f.taken = true
-			return nil
-		case err != unix.EAGAIN && err != unix.EACCES: // POSIX leaves the choice
+		err := f.work(startByte, bytes)
+		if err != nil && err != ErrBusy && err != ErrRead {
 			return f.unsuitable("no record locks", err)
 		}
-		if pid, _ := f.writer(); pid > 0 {
-			return ErrBusy
-		}
-		if pid, _ := f.conflict(unix.F_WRLCK, bytes); pid > 0 {
-			f.taken = true
-			return ErrRead
+		if pid, _ := f.conflict(unix.F_WRLCK); err == nil || pid > 0 {
+			f.taken = err != ErrBusy
+			return err
 		}
 		// Nobody is there, or nobody with a number. Where flock and record
 		// lock are one lock, it was our own: without that nobody is.
@@ -278,7 +280,9 @@ func (f *Pidfile) is(st *unix.Stat_t) bool {
 func (f *Pidfile) Unlock() { unix.Flock(f.lock, unix.LOCK_UN) }
 
 // Publish is called once the PID is in the file: the start is over.
-func (f *Pidfile) Publish() { f.record(unix.F_UNLCK, startByte, 1) }
+func (f *Pidfile) Publish() {
+	unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK, Start: startByte, Len: 1})
+}
 
 // Restart begins another run of a supervisor: it takes byte 0 again, and marks
 // the PID in the file as outdated by setting its mtime to 0. If the supervisor
@@ -289,10 +293,8 @@ func (f *Pidfile) Restart() error {
 	if !f.Current() {
 		return ErrMoved
 	}
-	if f.record(unix.F_WRLCK, startByte, 1) != nil {
-		if pid, _ := f.writer(); pid != 0 {
-			return ErrBusy
-		}
+	if err := f.work(startByte, 1); err == ErrBusy {
+		return err
 	}
 	return unix.Futimes(f.file, make([]unix.Timeval, 2))
 }
@@ -339,24 +341,19 @@ func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
 // Current tells whether the path still names this file.
-func (f *Pidfile) Current() bool {
-	return f.current() == nil
-}
+func (f *Pidfile) Current() bool { return f.current() == nil }
 
-// current is ErrMoved if the path names another file, or none.
+// Missing tells whether the path names no file by now.
+func (f *Pidfile) Missing() bool { return f.current() == unix.ENOENT }
+
+// current is ErrMoved if the path names another file, ENOENT if none.
 func (f *Pidfile) current() error {
 	var st unix.Stat_t
 	err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err == unix.ENOENT || err == nil && !f.is(&st) {
+	if err == nil && !f.is(&st) {
 		return ErrMoved
 	}
 	return err
-}
-
-// Missing tells whether the path names no file by now.
-func (f *Pidfile) Missing() bool {
-	var st unix.Stat_t
-	return unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
 // IsAt tells whether another path leads to the same file.
@@ -471,10 +468,8 @@ func (f *Pidfile) Remove(d *Daemon) error {
 		if err := unix.Fstat(fd, &st); err != nil || !f.is(&st) {
 			return ErrMoved
 		}
-		if err = f.record(unix.F_WRLCK, startByte, bothBytes); err != nil {
-			if pid, _ := f.writer(); pid != 0 {
-				return ErrBusy
-			}
+		if err = f.work(startByte, bothBytes); err == ErrBusy {
+			return err
 		}
 	}
 	if flock(file, unix.LOCK_EX) == nil {
@@ -498,20 +493,21 @@ func (f *Pidfile) Remove(d *Daemon) error {
 // holds the flock. It leaves the file to a pidkill that is at work on it, and
 // to whoever put another one in its place.
 func (f *Pidfile) RemoveOwn() {
-	if f.record(unix.F_WRLCK, startByte, bothBytes) != nil {
-		if pid, _ := f.writer(); pid != 0 {
-			return
-		}
+	if f.work(startByte, bothBytes) != ErrBusy {
+		f.unlink()
 	}
-	f.unlink()
 }
 
 // unlink removes the file if the path still names it, else it is ErrMoved.
 func (f *Pidfile) unlink() error {
-	if err := f.current(); err != nil {
-		return err
+	err := f.current()
+	if err == nil {
+		err = unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
 	}
-	return unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
+	if err == unix.ENOENT {
+		err = ErrMoved
+	}
+	return err
 }
 
 // Discard removes a file that was just created and could not be locked, if no

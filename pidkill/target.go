@@ -151,13 +151,25 @@ func (j *job) group(t *target) error {
 	return err
 }
 
-// pidfile is what a pidfile stands for.
+// pidfile is what a pidfile stands for. It waits for a start under way, and says
+// so when that takes longer than a moment.
 func (j *job) pidfile(t *target) (err error) {
-	wait := patience
-	if j.status {
-		wait = 0
+	for _, wait := range []time.Duration{time.Second, patience - time.Second} {
+		if j.status {
+			wait = 0
+		}
+		t.daemon.Close()
+		if t.file != nil {
+			t.file.Close()
+		}
+		t.file, t.daemon, err = posix.FindDaemon(t.operand, j.force, wait)
+		if err != nil || t.daemon.Answer != posix.Starting || j.status {
+			break
+		}
+		if wait < patience/2 {
+			j.note(t, "%s; waiting", t.daemon)
+		}
 	}
-	t.file, t.daemon, err = posix.FindDaemon(t.operand, j.force, wait)
 	switch {
 	case err == unix.ENOENT:
 		return fmt.Errorf("%w (no such file)", errNotRunning)

@@ -106,6 +106,32 @@ f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); open(sys.argv[1] + "
     [[ ! -e app.pid ]]
 }
 
+@test "a start that takes long is waited for, by name" {
+    need_python
+    echo 4194304 >app.pid
+    python 'f = open("app.pid", "r+"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 0)'
+    run_it pidkill -0 app.pid
+    expect 0 "" "app.pid: running (a start or stop is under way, by $helper (python*, user *))"
+    for program in pidkill 'daemonize -p'; do
+        # shellcheck disable=SC2086
+        $program app.pid $([[ $program == pidkill ]] || echo "sleep 1000") 2>err 3>&- &
+        it=$!
+        waiting() { grep -q ": app.pid: .*$helper .*; waiting$" err; }
+        eventually 10 waiting
+        alive "$it"
+        [[ $program == pidkill ]] || break
+        kill "$helper"
+        wait "$it" # there was no daemon
+        [[ ! -e app.pid ]]
+        echo 4194304 >app.pid
+        python 'f = open("app.pid", "r+"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 0)'
+    done
+    kill "$helper"
+    wait "$it"
+    alive "$(<app.pid)"
+    pidkill app.pid
+}
+
 @test "two PID namespaces share the file: neither the wrong process nor 'not running'" {
     need_root
     need_namespaces

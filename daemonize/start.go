@@ -69,6 +69,9 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 			return fmt.Errorf("cannot make a session: %w", err)
 		}
 	}
+	if err := j.startLoggers(); err != nil {
+		return err
+	}
 	if err := j.launch(); err != nil {
 		return err
 	}
@@ -79,6 +82,12 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if err := j.checkLoggers(); err != nil {
+		return err
+	}
+	for _, l := range j.loggers {
+		j.passOn(l)
 	}
 	if c.verbose {
 		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", j.name(), j.group.ID)
@@ -162,16 +171,8 @@ func (j *job) open() (err error) {
 	return nil
 }
 
-// launch starts the loggers and the command, and writes the pidfile.
+// launch starts the command, and writes the pidfile.
 func (j *job) launch() error {
-	for _, l := range j.loggers {
-		if l.pid != 0 {
-			continue // it reads the output of one run after another
-		}
-		if err := l.start(j.command); err != nil {
-			return err
-		}
-	}
 	env := j.command.Env
 	if j.notify != nil {
 		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)

@@ -44,6 +44,9 @@ func (j *job) await() error {
 	for {
 		select {
 		case <-children:
+			if err := j.checkLoggers(); err != nil { // first: the command may have ended by SIGPIPE
+				return err
+			}
 			if !j.group.Leader.Exited() {
 				continue
 			}

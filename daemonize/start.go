@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -237,14 +238,16 @@ func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
 	}
 	name, group, hasGroup := strings.Cut(c.user, ":")
 	user, err := posix.LookupUser(name)
-	if err != nil {
-		return nil, nil, err
-	}
 	gid := user.GID
-	if hasGroup {
-		if gid, err = posix.LookupGroup(group); err != nil {
-			return nil, nil, err
-		}
+	if hasGroup && err == nil {
+		gid, err = posix.LookupGroup(group)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (only /etc/passwd and /etc/group count; from elsewhere: setpriv --reuid=%s --regid=%s --init-groups daemonize ...)",
+			err, posix.Escape(name), posix.Escape(cmp.Or(group, "GROUP")))
+	}
+	if gid < 0 {
+		return nil, nil, fmt.Errorf("%s: a number that is not in /etc/passwd needs its group said: -u %[1]s:%[1]s", name)
 	}
 	if euid := unix.Geteuid(); euid != 0 {
 		if user.UID == euid && gid == unix.Getegid() {

@@ -84,3 +84,19 @@ seconds='after [0-9]+\.[0-9] s'
     # At the end of the command it ends as well, which is not said.
     [[ $(sed 1,4d log) =~ ^"daemonize: sh: pid "[0-9]+" ended: killed by SIGTERM "$seconds$ ]]
 }
+
+@test "a user that is not in /etc/passwd: the message's way works" {
+    need_root
+    need setpriv
+    run --separate-stderr -125 daemonize -p app.pid -u no-such-user sleep 1000
+    [[ $stderr == "daemonize: no-such-user: unknown user (only /etc/passwd and /etc/group count; from elsewhere: "* ]]
+    way=${stderr#*elsewhere: }
+    [[ $way == "setpriv --reuid=no-such-user --regid=GROUP --init-groups daemonize ...)" && ! -e app.pid ]]
+    way=${way/no-such-user/nobody}
+    way=${way/GROUP/nogroup}
+    mkdir -m 777 theirs
+    ${way%...)} -p theirs/app.pid sleep 1000
+    [[ $(field "$(<theirs/app.pid)" Uid | cut -f 1) == "$(id -u nobody)" ]]
+    [[ $(field "$(<theirs/app.pid)" Gid | cut -f 1) == "$(id -g nobody)" ]]
+    end_all
+}

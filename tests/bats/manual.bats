@@ -66,7 +66,7 @@ agree() {
 # The default is 0, which few commands are made for.
 @test "every example says -m 022" {
     cd "$ROOT"
-    grep -E '(^|[^:.[:alnum:]])daemonize -' README.md docs/*.[0-9] docs/picture.py */*.1 examples/* tests/demo |
+    grep -E '(^|[^:.[:alnum:]])daemonize -' README.md docs/*.[0-9] docs/picture.py daemonize/*.1 pidkill/*.1 pgtree/*.1 examples/* tests/demo |
         grep -v 'Ql daemonize -s$' >"$T/found"
     [[ $(wc -l <"$T/found") -gt 20 ]]
     run -1 grep -v -e 'daemonize -m 0' "$T/found"

@@ -72,7 +72,7 @@ end() {
     (($(wc -l <block) == 2))
     unshare -m sh -c 'mount --bind / jail && . ./block'
     pid=$(<app.pid)
-    [[ $(field "$pid" Uid | cut -f 1) == "$(id -u nobody)" && $(stat_field "$pid" 19) == -5 ]]
+    [[ $(field "$pid" Uid | cut -f 1) == "$(id -u nobody)" && $(stat_field "$pid" 19) == $(($(nice) - 5)) ]]
     [[ $(<"/proc/$pid/oom_score_adj") == "$core" ]]
     [[ $(sed -n 's/^Max open files  *\([0-9]*\).*/\1/p' "/proc/$pid/limits") == "$files" ]]
     end app.pid

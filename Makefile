@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts fuzz cover bench rivals faults faults-all recycle soak scale proof lint install uninstall \
+.PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak scale proof lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -51,6 +51,11 @@ contexts: build
 	@tests/need sshd:openssh-server ssh:openssh-client cron \
 		inetd:openbsd-inetd at busybox zsh fish tmux unshare:util-linux
 	tests/run tests/contexts/contexts.bats
+
+## services: start and stop redis, nginx, unbound, cron and postgres
+services: build
+	@tests/need redis-server nginx:nginx-light unbound cron psql:postgresql
+	tests/run tests/services/services.bats
 
 ## fuzz: every fuzz target for SECONDS (30)
 SECONDS = 30

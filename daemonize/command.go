@@ -89,7 +89,11 @@ func execFailure(name string, err error) error {
 		name = `""`
 	}
 	if err == unix.ENOENT || err == unix.ENOTDIR {
-		return posix.Failf(posix.StatusNotFound, "%s: command not found: %w", name, err)
+		hint := ""
+		if strings.ContainsAny(name, " =") { // one word, where a shell sees several, or no command
+			hint = " (a shell's syntax? sh -c '...')"
+		}
+		return posix.Failf(posix.StatusNotFound, "%s: command not found: %w%s", name, err, hint)
 	}
 	return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: %w", name, err)
 }
@@ -98,10 +102,11 @@ func execFailure(name string, err error) error {
 // where execvp(3) would: past a file that this user may not execute, and with
 // the shell for a script without "#!".
 func (j *job) try(run func() error) (err error) {
-	for _, file := range j.files {
+	var file string
+	for _, file = range j.files {
 		j.command.Path, j.command.Argv = file, j.argv
 		err = run()
-		if err == unix.ENOEXEC && isText(file) {
+		if err == unix.ENOEXEC && isText(head(file)) {
 			j.command.Path, j.command.Argv = "/bin/sh", append([]string{"/bin/sh", file}, j.argv[1:]...)
 			err = run()
 		}
@@ -117,7 +122,7 @@ func (j *job) try(run func() error) (err error) {
 		return fmt.Errorf("cannot start a process: %w", err) // the fork's
 	case unix.ENOENT:
 		// It was there when candidates looked.
-		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter is missing: %w", posix.Escape(j.argv[0]), err)
+		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter%s is missing: %w", posix.Escape(j.argv[0]), interpreter(head(file)), err)
 	case unix.EPERM, unix.EINVAL:
 		if j.command.User != nil { // in a namespace, or without the capability
 			return fmt.Errorf("%s: cannot become this user: %w", posix.Escape(j.user), err)
@@ -126,22 +131,39 @@ func (j *job) try(run func() error) (err error) {
 	return execFailure(j.argv[0], err)
 }
 
-// isText tells a script without "#!" from a binary for another machine, which
-// /bin/sh would make a mess of: the first line of text has no NUL.
-func isText(file string) bool {
+// head is the first line of a file, as far as the kernel looks at it
+// (execve(2)), or nil if it cannot be read.
+func head(file string) []byte {
 	f, err := os.Open(file)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer f.Close()
 	head := make([]byte, 256)
 	n, err := f.Read(head)
-	return (err == nil || err == io.EOF) && isTextHead(head[:n])
+	if err != nil && err != io.EOF {
+		return nil
+	}
+	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	return line
 }
 
-func isTextHead(head []byte) bool {
-	line, _, _ := bytes.Cut(head, []byte("\n"))
-	return !bytes.HasPrefix(line, []byte("\x7fELF")) && bytes.IndexByte(line, 0) < 0
+// isText tells a script without "#!" from a binary for another machine, which
+// /bin/sh would make a mess of: the first line of text has no NUL.
+func isText(line []byte) bool {
+	return line != nil && !bytes.HasPrefix(line, []byte("\x7fELF")) && bytes.IndexByte(line, 0) < 0
+}
+
+// interpreter is, for a message, what the first line names after "#!", with a
+// blank before it. A script with the line ends of DOS names "/bin/sh\r".
+func interpreter(line []byte) string {
+	rest, script := bytes.CutPrefix(line, []byte("#!"))
+	if !script {
+		return ""
+	}
+	word, _, _ := strings.Cut(strings.Trim(string(rest), " \t"), " ")
+	word, _, _ = strings.Cut(word, "\t")
+	return " " + posix.Escape(word)
 }
 
 // environment is the command's: the caller's, the user's, PATH, PWD, -E.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -157,7 +158,7 @@ func TestTry(t *testing.T) {
 }
 
 func TestIsText(t *testing.T) {
-	for head, want := range map[string]bool{
+	for text, want := range map[string]bool{
 		"":                     true,
 		"echo hello\n":         true,
 		"\xc3\xa4\xff latin\n": true,
@@ -167,21 +168,45 @@ func TestIsText(t *testing.T) {
 		"MZ\x00\n":             false,
 		"no newline \x00":      false,
 	} {
-		if got := isTextHead([]byte(head)); got != want {
-			t.Errorf("%q: %v", head, got)
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := isText(head(file)); got != want {
+			t.Errorf("%q: %v", text, got)
 		}
 	}
-	if isText("/nonexistent") || isText("/") {
+	if isText(head("/nonexistent")) || isText(head("/")) {
 		t.Error("what cannot be read is text")
 	}
 }
 
-func FuzzIsText(f *testing.F) {
-	f.Add([]byte("#!/bin/sh\n"))
-	f.Add([]byte("\x7fELF\x02\x01"))
-	f.Fuzz(func(t *testing.T, head []byte) {
-		line, _, _ := bytes.Cut(head, []byte("\n"))
-		if isTextHead(head) && bytes.ContainsRune(line, 0) {
+func TestInterpreter(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                       "",
+		"echo":                   "",
+		"\x7fELF":                "",
+		"#!/bin/none":            " /bin/none",
+		"#!/bin/sh\r":            " /bin/sh\\r",
+		"#! \t/bin/none -x":      " /bin/none",
+		"#!/bin/none\t-x y":      " /bin/none",
+		"#!none ":                " none",
+		"#!/bin/\x1b[1mnone\x00": " /bin/\\x1b[1mnone\\x00",
+	} {
+		if got := interpreter([]byte(line)); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func FuzzInterpreter(f *testing.F) {
+	f.Add([]byte("#!/bin/sh\r"))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		got := interpreter(line)
+		if strings.ContainsFunc(got, unicode.IsControl) || (got != "") != bytes.HasPrefix(line, []byte("#!")) {
+			t.Errorf("%q: %q", line, got)
+		}
+		if isText(line) && bytes.IndexByte(line, 0) >= 0 {
 			t.Error("text with a NUL")
 		}
 	})

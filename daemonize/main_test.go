@@ -22,6 +22,9 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(plain, []byte("echo\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	elsewhere := func(user, group string) string {
+		return " (only /etc/passwd and /etc/group count; from elsewhere: setpriv --reuid=" + user + " --regid=" + group + " --init-groups daemonize ...)"
+	}
 	for _, c := range []struct {
 		args   string
 		status int
@@ -58,11 +61,14 @@ func TestRun(t *testing.T) {
 		{"-s -R 2 true", posix.StatusUsage, "daemonize: -R needs -r"},
 		{"-srR 0 true", posix.StatusUsage, "daemonize: -R: 0: expected a number of failures"},
 		{"-f -k 999999 true", posix.StatusFailed, "daemonize: -k: descriptor 999999: not open"},
-		{"-f -u no-such-user true", posix.StatusFailed, "daemonize: no-such-user: unknown user"},
+		{"-f -u no-such-user true", posix.StatusFailed, "daemonize: no-such-user: unknown user" + elsewhere("no-such-user", "GROUP")},
+		{"-f -u root:no-such-group true", posix.StatusFailed, "daemonize: no-such-group: unknown group" + elsewhere("root", "no-such-group")},
+		{"-f -u 4711 true", posix.StatusFailed, "daemonize: 4711: a number that is not in /etc/passwd needs its group said: -u 4711:4711"},
 		{"-f " + dir, posix.StatusCannotExec, "daemonize: " + dir + ": cannot execute: is a directory"},
 		{"-f " + plain, posix.StatusCannotExec, "daemonize: " + plain + ": cannot execute: permission denied"},
 		{"-f " + dir + "/none", posix.StatusNotFound, "daemonize: " + dir + "/none: command not found: no such file or directory"},
 		{"-f no-such-command", posix.StatusNotFound, "daemonize: no-such-command: command not found: no such file or directory"},
+		{"-f A=b true", posix.StatusNotFound, "daemonize: A=b: command not found: no such file or directory (a shell's syntax? sh -c '...')"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(strings.Fields(c.args), &stdout, &stderr)

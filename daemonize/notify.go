@@ -3,7 +3,10 @@ package main
 import (
 	"cmp"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,91 +16,138 @@ import (
 // notifySocket is where the command says that it is ready: sd_notify(3).
 type notifySocket struct {
 	fd   int
-	dir  string
+	dir  string // daemonize's own: nobody else can put anything there
 	path string
-	uid  uint32 // whose messages count
+	uid  int // the command's user
 }
 
-// listen makes the socket in a directory that only the user can reach. What it
-// returns is to be closed also when it failed half-way.
+// listen makes the socket, in the first directory that allows it.
 func listen(user *posix.Identity) (s *notifySocket, err error) {
-	s = &notifySocket{fd: -1, uid: uint32(unix.Geteuid())}
-	base, owner, group := os.TempDir(), -1, -1
-	if s.uid == 0 {
-		base = "/run" // root's TMPDIR may be closed to others
+	bases := []string{os.Getenv("TMPDIR"), "/tmp"}
+	if unix.Geteuid() == 0 { // whose TMPDIR may be closed to the command
+		bases = append([]string{"/run"}, bases...)
 	}
-	if user != nil {
-		s.uid, owner, group = uint32(user.UID), user.UID, user.GID
+	for _, base := range bases {
+		if !filepath.IsAbs(base) {
+			continue
+		}
+		if s, err = listenIn(base); err == nil {
+			break
+		}
+		s.close()
+		s = nil
 	}
-	dir, err := os.MkdirTemp(base, "daemonize.")
-	if os.IsNotExist(err) {
-		dir, err = os.MkdirTemp("/tmp", "daemonize.")
+	if s != nil {
+		s.uid = unix.Geteuid()
+		if user != nil {
+			s.uid = user.UID
+		}
 	}
-	if err != nil {
-		return nil, err
+	return s, err
+}
+
+// listenIn makes the socket in a new directory in base. Everybody may send to
+// it: a service that has changed its user is no longer who it was. What it
+// returns is to be closed also when it failed half-way.
+func listenIn(base string) (s *notifySocket, err error) {
+	s = &notifySocket{fd: -1}
+	if s.dir, err = os.MkdirTemp(base, "daemonize."); err != nil {
+		return s, err
 	}
-	s.dir, s.path = dir, dir+"/notify"
+	s.path = s.dir + "/notify"
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return s, err
 	}
 	return s, cmp.Or( // the first error says why the others failed
 		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1),
 		unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}),
-		unix.Chmod(s.path, 0o600),
-		unix.Chown(s.path, owner, group),
-		unix.Chown(s.dir, owner, group),
+		unix.Chmod(s.path, 0o666),
+		unix.Chmod(s.dir, 0o711),
 	)
 }
 
-// receive passes on the messages that the user's processes send, until end.
-func (s *notifySocket) receive(messages chan<- string) {
+// receive passes on the messages of the command's processes, until end.
+func (s *notifySocket) receive(messages chan<- message) {
 	defer close(messages)
-	text, extra := make([]byte, 4096), make([]byte, 4096)
+	text := make([]byte, 4096)
+	// There is room for the credentials alone, so that the kernel drops
+	// descriptors that come along. For the sender of a BARRIER=1 that is as
+	// good; closing one ourselves could wait for its file system for ever.
+	extra := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	for {
-		n, m, _, _, err := unix.Recvmsg(s.fd, text, extra, unix.MSG_CMSG_CLOEXEC)
+		n, m, _, _, err := unix.Recvmsg(s.fd, text, extra, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || m == 0 { // every message bears credentials, the end none
 			return
 		}
-		if sender(extra[:m]) == int64(s.uid) {
-			messages <- string(text[:n])
+		if from := sender(extra[:m]); from != nil && s.counts(from) {
+			messages <- parseMessage(string(text[:n]))
 		}
 	}
 }
 
-// said is what a message means to daemonize: lines of NAME=VALUE, of which a
-// later one counts.
-func said(text string) (ready bool, status string) {
-	for line := range strings.SplitSeq(text, "\n") {
-		if value, ok := strings.CutPrefix(line, "STATUS="); ok {
-			status = value
-		}
-		ready = ready || line == "READY=1"
-	}
-	return ready, status
-}
-
-// sender is the user that the kernel says sent a message, or -1. Descriptors
-// that came along are closed: the sender of a BARRIER=1 waits for that.
-func sender(extra []byte) (uid int64) {
-	uid = -1
+// sender is who the kernel says sent a message, or nil.
+func sender(extra []byte) *unix.Ucred {
 	parts, err := unix.ParseSocketControlMessage(extra)
-	if err != nil {
-		return uid
+	if err != nil || len(parts) == 0 {
+		return nil
 	}
-	for i := range parts {
-		if cred, err := unix.ParseUnixCredentials(&parts[i]); err == nil {
-			uid = int64(cred.Uid)
+	from, _ := unix.ParseUnixCredentials(&parts[0])
+	return from
+}
+
+// counts tells whether the sender is in the command's session, which is
+// daemonize's, or descends from a process that is. Where that cannot be seen,
+// because it has ended or is in another PID namespace, its user decides.
+func (s *notifySocket) counts(from *unix.Ucred) bool {
+	session, _ := unix.Getsid(0)
+	for pid := int(from.Pid); pid > 1; {
+		sid, err := unix.Getsid(pid)
+		if err != nil {
+			return int(from.Uid) == s.uid
 		}
-		if fds, err := unix.ParseUnixRights(&parts[i]); err == nil {
-			for _, fd := range fds {
-				unix.Close(fd)
+		if sid == session {
+			return true
+		}
+		p, err := posix.ReadStat(pid)
+		if err != nil {
+			return int(from.Uid) == s.uid
+		}
+		pid = p.PPID
+	}
+	return from.Pid == 0 && int(from.Uid) == s.uid
+}
+
+// message is what daemonize understands of sd_notify(3).
+type message struct {
+	ready  bool
+	status string
+	errno  unix.Errno    // of its failure, or 0
+	extend time.Duration // how much longer it may take from now on, or 0
+}
+
+// parseMessage reads lines of NAME=VALUE, of which a later one counts.
+func parseMessage(text string) (m message) {
+	for line := range strings.SplitSeq(text, "\n") {
+		name, value, _ := strings.Cut(line, "=")
+		switch name {
+		case "READY":
+			m.ready = m.ready || value == "1"
+		case "STATUS":
+			m.status = value
+		case "ERRNO":
+			if n, err := strconv.ParseUint(value, 10, 12); err == nil { // MAX_ERRNO is 4095
+				m.errno = unix.Errno(n)
+			}
+		case "EXTEND_TIMEOUT_USEC":
+			if n, err := strconv.ParseUint(value, 10, 53); err == nil { // 285 years
+				m.extend = time.Duration(n) * time.Microsecond
 			}
 		}
 	}
-	return uid
+	return m
 }
 
 // end lets receive return, after what has arrived already.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -69,6 +70,9 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 			return fmt.Errorf("cannot make a session: %w", err)
 		}
 	}
+	if err := j.startLoggers(); err != nil {
+		return err
+	}
 	if err := j.launch(); err != nil {
 		return err
 	}
@@ -79,6 +83,12 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if err := j.checkLoggers(); err != nil {
+		return err
+	}
+	for _, l := range j.loggers {
+		j.passOn(l)
 	}
 	if c.verbose {
 		fmt.Fprintf(stderr, "daemonize: %s: running (pid %d)\n", j.name(), j.group.ID)
@@ -162,16 +172,8 @@ func (j *job) open() (err error) {
 	return nil
 }
 
-// launch starts the loggers and the command, and writes the pidfile.
+// launch starts the command, and writes the pidfile.
 func (j *job) launch() error {
-	for _, l := range j.loggers {
-		if l.pid != 0 {
-			continue // it reads the output of one run after another
-		}
-		if err := l.start(j.command); err != nil {
-			return err
-		}
-	}
 	env := j.command.Env
 	if j.notify != nil {
 		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
@@ -236,14 +238,16 @@ func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
 	}
 	name, group, hasGroup := strings.Cut(c.user, ":")
 	user, err := posix.LookupUser(name)
-	if err != nil {
-		return nil, nil, err
-	}
 	gid := user.GID
-	if hasGroup {
-		if gid, err = posix.LookupGroup(group); err != nil {
-			return nil, nil, err
-		}
+	if hasGroup && err == nil {
+		gid, err = posix.LookupGroup(group)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (only /etc/passwd and /etc/group count; from elsewhere: setpriv --reuid=%s --regid=%s --init-groups daemonize ...)",
+			err, posix.Escape(name), posix.Escape(cmp.Or(group, "GROUP")))
+	}
+	if gid < 0 {
+		return nil, nil, fmt.Errorf("%s: a number that is not in /etc/passwd needs its group said: -u %[1]s:%[1]s", name)
 	}
 	if euid := unix.Geteuid(); euid != 0 {
 		if user.UID == euid && gid == unix.Getegid() {

@@ -121,6 +121,12 @@ func (s *supervisor) reap() {
 		}
 		for _, l := range s.loggers {
 			if l.pid == pid {
+				if l.pipe[0] >= 0 { // else it is to end
+					s.say("%s; starting it again", l.end(status))
+					for _, line := range l.said() {
+						s.say("%s", line)
+					}
+				}
 				l.pid = 0
 				s.startLogger(l)
 			}

@@ -29,10 +29,10 @@ func (j *job) await() error {
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
 	children <- unix.SIGCHLD // one may have come before
-	var messages chan string
+	var messages chan message
 	limit := j.wait
 	if j.notify != nil {
-		limit, messages = j.ready, make(chan string)
+		limit, messages = j.ready, make(chan message)
 		go j.notify.receive(messages)
 		defer func() {
 			j.notify.end()
@@ -40,10 +40,13 @@ func (j *job) await() error {
 			}
 		}()
 	}
-	timer := time.After(limit)
+	began, timer := time.Now(), time.NewTimer(limit)
 	for {
 		select {
 		case <-children:
+			if err := j.checkLoggers(); err != nil { // first: the command may have ended by SIGPIPE
+				return err
+			}
 			if !j.group.Leader.Exited() {
 				continue
 			}
@@ -55,18 +58,24 @@ func (j *job) await() error {
 		case sig := <-j.interrupted:
 			j.group.End(ending...)
 			return interruption{sig}
-		case text, more := <-messages:
-			if !more {
+		case m, more := <-messages:
+			if m.status != "" && j.verbose {
+				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(m.status))
+			}
+			switch {
+			case !more:
 				return j.tooEarly()
-			}
-			ready, status := said(text)
-			if status != "" && j.verbose {
-				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(status))
-			}
-			if ready {
+			case m.errno != 0:
+				j.group.End(ending...)
+				return posix.Failf(posix.StatusEnded, "%s: pid %d says that it failed: %w (errno %d)", j.name(), j.group.ID, m.errno, int(m.errno))
+			case m.ready:
 				return nil
 			}
-		case <-timer:
+			if longer := time.Since(began) + m.extend; longer > limit {
+				limit = longer.Round(time.Millisecond)
+				timer.Reset(m.extend)
+			}
+		case <-timer.C:
 			if j.group.Leader.Exited() {
 				continue // SIGCHLD says so in a moment
 			}

@@ -76,7 +76,7 @@ def transcript():
     terminal = Terminal(os.getcwd())
     shown = ""
     try:
-        for line in ["daemonize -p git.pid -o git.log -c . ./serve",
+        for line in ["daemonize -m 022 -p git.pid -o git.log -c . ./serve",
                      "tail -f git.log | grep Connection &",
                      "pgtree $$ git.pid"]:
             shown += PROMPT + terminal.type(line)

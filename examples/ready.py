@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A service that says when it is ready, in no more than the standard library.
 
-    daemonize -n 30 -p ready.pid -o ready.log -c . python3 ready.py 8000
+    daemonize -m 022 -n 30 -p ready.pid -o ready.log -c . python3 ready.py 8000
 
 returns when the port is open, and not before: what is started after it can
 use it at once. Status 3 or 124, if it fails or takes longer than 30 seconds.

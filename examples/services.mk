@@ -20,7 +20,7 @@ up: $(SERVICES)
 # Status 1: it runs already.
 $(SERVICES):
 	@mkdir -p run
-	@daemonize -w 0.5 -c . -p run/$@.pid -o run/$@.log -- $($@) || test $$? -eq 1
+	@daemonize -m 022 -w 0.5 -c . -p run/$@.pid -o run/$@.log -- $($@) || test $$? -eq 1
 
 %-again:
 	@pidkill -t 2 run/$*.pid

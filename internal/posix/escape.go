@@ -26,7 +26,7 @@ func UTF8() bool {
 func Escape(s string) string { return string(AppendEscaped(nil, s, UTF8())) }
 
 // AppendEscaped appends s with all that a terminal could obey, or show in an
-// unknown width, written as \n, \t, \xNN (a byte), \uNNNN or \UNNNNNNNN; with
+// unknown width, written as \n, \t, \r, \xNN (a byte), \uNNNN or \UNNNNNNNN; with
 // ascii only, all beyond it too. A backslash stays single: this is for reading,
 // and command lines are full of them.
 func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
@@ -42,6 +42,8 @@ func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
+		case r == '\r':
+			dst = append(dst, `\r`...)
 		case n == 1:
 			dst = fmt.Appendf(dst, `\x%02x`, s[i])
 		case r < 0x10000:

@@ -34,7 +34,7 @@ func TestEscape(t *testing.T) {
 	for _, c := range []struct{ in, utf8, ascii string }{
 		{"plain (text) 100%", "plain (text) 100%", "plain (text) 100%"},
 		{`C:\dir`, `C:\dir`, `C:\dir`},
-		{"a\nb\tc\rd", `a\nb\tc\x0dd`, `a\nb\tc\x0dd`},
+		{"a\nb\tc\rd", `a\nb\tc\rd`, `a\nb\tc\rd`},
 		{"\x00\x1b[2J\x7f", `\x00\x1b[2J\x7f`, `\x00\x1b[2J\x7f`},
 		{"\x9b2J", `\x9b2J`, `\x9b2J`},                            // raw C1
 		{"\u009b2J", `\u009b2J`, `\u009b2J`},                      // encoded C1

@@ -17,12 +17,12 @@ const (
 // User is a line of passwd(5).
 type User struct {
 	Name        string
-	UID, GID    int
+	UID, GID    int // GID is -1 for a number without an entry
 	Home, Shell string
 }
 
 // LookupUser finds a user in /etc/passwd by name, else by number. A number
-// needs no entry: its group is then the one of the same number.
+// needs no entry, but has no group then.
 func LookupUser(word string) (User, error) { return findUser(passwdFile, word) }
 
 // LookupGroup finds a group's number in /etc/group by name. A number needs no
@@ -59,7 +59,7 @@ func findUser(path, word string) (u User, err error) {
 	case u.Name != "":
 		return u, nil
 	case isID:
-		return User{word, id, id, "/", "/bin/sh"}, nil
+		return User{word, id, -1, "/", "/bin/sh"}, nil
 	case err == nil:
 		err = fmt.Errorf("%s: unknown user", Escape(word))
 	}

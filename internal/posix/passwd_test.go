@@ -34,8 +34,8 @@ app:x:1000:100:App,,,:/srv/app:/usr/sbin/nologin
 		"0":    {"root", 0, 0, "/root", "/bin/bash"}, // the first of them
 		"toor": {"toor", 0, 0, "/root", "/bin/sh"},
 		"1000": {"1000", 77, 78, "/home/number", "/bin/sh"}, // a name comes first
-		"4711": {"4711", 4711, 4711, "/", "/bin/sh"},
-		"5":    {"5", 5, 5, "/", "/bin/sh"},
+		"4711": {"4711", 4711, -1, "/", "/bin/sh"},
+		"5":    {"5", 5, -1, "/", "/bin/sh"},
 	} {
 		if u, err := findUser(path, word); err != nil || u != want {
 			t.Errorf("%s: %+v, %v; want %+v", word, u, err, want)

@@ -88,9 +88,10 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
 }
 
 @test "-u: a number without an entry, a group by name and number, more than 32 groups" {
-    daemonize -u 54321 -p app.pid sleep 1000
-    [[ $(field "$(<app.pid)" Uid | cut -f 1) == 54321 && $(field "$(<app.pid)" Gid | cut -f 1) == 54321 ]]
+    daemonize -u 54321:54322 -p app.pid sleep 1000
+    [[ $(field "$(<app.pid)" Uid | cut -f 1) == 54321 && $(field "$(<app.pid)" Gid | cut -f 1) == 54322 ]]
     end_all
+    refused "54321: a number that is not in /etc/passwd needs its group said: -u 54321:54321" -u 54321
     daemonize -u 54321:daemon -p app.pid sleep 1000
     [[ $(field "$(<app.pid)" Gid | cut -f 1) == "$(id -g daemon)" ]]
     [[ $(field "$(<app.pid)" Groups | squeeze) == "$(id -g daemon)" ]]

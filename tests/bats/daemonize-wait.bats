@@ -2,7 +2,7 @@
 # daemonize -w and -n: what it waits for, what it says, and that nothing is
 # left when it does not come.
 
-# shellcheck disable=SC2154,SC2016 # stderr is bats's; scripts in quotes
+# shellcheck disable=SC2154,SC2016,SC2086 # stderr is bats's; scripts in quotes; words
 load helper
 
 setup() {
@@ -79,7 +79,7 @@ fails() {
     eventually 10 nothing_left
 }
 
-@test "-n: READY=1 is status 0, from any process of the user's" {
+@test "-n: READY=1 is status 0, from any process of the command's" {
     daemonize -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
     end_all
     daemonize -c . -n 20 -p app.pid sh -c '(exec ./say X=1 STATUS=no "MAINPID=1
@@ -166,26 +166,108 @@ READY=1"); exec sleep 1000'
     end_all
 }
 
-@test "-n: another user's READY does not count, whatever it can reach" {
+@test "-n: who has changed its user, session or both counts, as a descendant of the command" {
+    daemonize -c . -n 20 -p app.pid sh -c 'setsid ./say READY=1 barrier; exec sleep 1000'
+    end_all
     need_root
-    chmod 755 .
-    # Root's own word does not count for nobody's command.
-    daemonize -v -u nobody -n 300 -p app.pid sleep 1000 2>said &
+    chmod 1777 .
+    rm -f barrier
+    drop="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    daemonize -c . -n 20 -p app.pid $drop ./say READY=1 barrier "sleep 1000"
+    [[ $(field "$(<app.pid)" Uid | cut -f 1) -eq $(id -u nobody) ]]
+    end_all
+    rm -f barrier
+    daemonize -c . -n 20 -p app.pid sh -c "setsid $drop ./say READY=1 barrier; exec sleep 1000"
+    end_all
+    rm -f barrier
+    # The other way round: of the user's command, what root did for it.
+    cp "$(command -v setpriv)" as-root
+    chmod u+s as-root
+    daemonize -u nobody -c . -n 20 -p app.pid sh -c './as-root --ruid=0 ./say READY=1 barrier; exec sleep 1000'
+    end_all
+}
+
+@test "-n: a stranger's READY does not count, be it of the same user" {
+    mkfifo go
+    daemonize -v -c . -n 300 -p app.pid sh -c 'read -r x <go; ./say STATUS=heard; exec sleep 1000' 2>said &
     starter=$!
     eventually 10 test -s app.pid
     socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
-    [[ $(stat -c '%U %a' "$(dirname "$socket")") == "nobody 700" ]]
-    NOTIFY_SOCKET=$socket ./say READY=1
-    # What comes after it is heard, so it was heard too.
-    NOTIFY_SOCKET=$socket as_user ./say STATUS=after
-    eventually 20 grep -q after said
-    kill -TERM $starter
+    # It waits until it was heard, and lives on.
+    NOTIFY_SOCKET=$socket ./say READY=1 barrier "sleep 1000" &
+    eventually 10 test -e barrier
+    echo >go
+    eventually 20 grep -q heard said
+    alive "$starter"
+    kill -TERM "$starter"
     status=0
-    wait $starter || status=$?
+    wait "$starter" || status=$?
     [[ $status -eq 143 && ! -e app.pid ]]
-    daemonize -u nobody -c . -n 20 -p app.pid sh -c './say READY=1; exec sleep 1000'
-    [[ $(field "$(<app.pid)" Uid | cut -f 1) -eq $(id -u nobody) ]]
     end_all
+}
+
+@test "-n: the socket can be reached by everybody, its directory changed by root alone" {
+    need_root
+    daemonize -u nobody -n 300 -p app.pid sleep 1000 &
+    starter=$!
+    eventually 10 test -s app.pid
+    socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
+    [[ $socket == /run/* ]]
+    [[ $(stat -c '%U %a' "$(dirname "$socket")" "$socket") == $'root 711\nroot 666' ]]
+    not as_user touch "$(dirname "$socket")/file" 2>/dev/null
+    kill -TERM "$starter"
+    wait "$starter" || :
+}
+
+@test "-n: of a sender that is gone before it could be looked at, the user counts" {
+    need strace
+    late="strace -f -o trace -e inject=getsid:delay_enter=500000"
+    $late daemonize -c . -n 20 sh -c './say READY=1; sleep 2'
+    grep -q 'getsid.*ESRCH' trace
+    need_root
+    chmod 755 .
+    drop="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    run -3 $late daemonize -n 20 -c . sh -c "$drop ./say READY=1; sleep 2"
+    grep -q 'getsid.*ESRCH' trace
+}
+
+@test "-n: where there is no /run, or it is read-only: TMPDIR, then /tmp" {
+    need_root
+    need_namespaces
+    mkdir tmp "$(printf %0200d 0)"
+    # A directory on proc(5) cannot be made: ENOENT, as if /run were not there.
+    for run in "tmpfs -o ro" proc; do
+        for tmpdir in "$T/tmp" "$T/none" "$T/$(printf %0200d 0)" tmp ""; do
+            rm -f app.pid path
+            TMPDIR=$tmpdir unshare -m sh -c "mount -t $run none /run; "'exec daemonize -c . -n 20 -p app.pid \
+                sh -c "echo \$NOTIFY_SOCKET >path; ./say READY=1; exec sleep 1000"'
+            want=/tmp
+            [[ $tmpdir != "$T/tmp" ]] || want=$tmpdir
+            [[ $(<path) == "$want"/daemonize.*/notify && ! -e $(dirname "$(<path)") ]] || fail "$run, $tmpdir: $(<path)"
+            end_all
+        done
+    done
+    [[ -z $(ls tmp) && -z $(ls 0*) ]]
+}
+
+@test "-n: ERRNO= is a failure at once, with the command's own words" {
+    fails 3 "says that it failed: no such file or directory (errno 2)" -c . -n 300 sh -c './say ERRNO=2; exec sleep 1000'
+    fails 3 "says that it failed: permission denied (errno 13)" -c . -n 300 sh -c './say "READY=1
+ERRNO=13"; exec sleep 1000'
+    daemonize -c . -n 300 -p app.pid sh -c './say ERRNO=0 ERRNO= ERRNO=none READY=1; exec sleep 1000'
+    end_all
+    run -3 daemonize -v -c . -n 300 -p app.pid sh -c './say "STATUS=no such key
+ERRNO=126"; exec sleep 1000'
+    [[ ${lines[0]} == "daemonize: sh: no such key" && ${#lines[@]} -eq 2 ]]
+}
+
+@test "-n: EXTEND_TIMEOUT_USEC= moves the limit, and never to an earlier time" {
+    daemonize -c . -n 2 -p app.pid sh -c './say EXTEND_TIMEOUT_USEC=100000000 "sleep 2.5" READY=1; exec sleep 1000'
+    end_all
+    daemonize -c . -n 100 -p app.pid sh -c './say EXTEND_TIMEOUT_USEC=1 "sleep 0.5" READY=1; exec sleep 1000'
+    end_all
+    fails 124 "not ready after" -c . -n 2 sh -c './say "sleep 0.1" EXTEND_TIMEOUT_USEC=2000000; exec sleep 1000'
+    [[ $stderr =~ after\ 2\.[0-9]+s$ ]]
 }
 
 @test "NOTIFY_SOCKET is for -n alone" {

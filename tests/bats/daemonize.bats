@@ -80,6 +80,10 @@ end() {
     fails 127 '"": command not found' -p app.pid ""
     fails 127 "-x: command not found" -p app.pid -- -x
     fails 127 "missing: command not found" -f -p app.pid missing
+    [[ $stderr != *sh* ]]
+    for line in "sleep 1000" A=b "sleep 1000 | cat"; do
+        fails 127 "$line: command not found: no such file or directory (a shell's syntax? sh -c '...')" -p app.pid "$line"
+    done
     : >file
     fails 127 "file/x: command not found: not a directory" -p app.pid file/x
 }
@@ -88,15 +92,17 @@ end() {
     echo 'echo hello' >plain
     mkdir dir
     printf '#!/nonexistent\n' >interpreter
+    printf '#! /bin/sh\r\necho\r\n' >dos
     printf '\x7fELF garbage' >elf
     printf 'MZ\0\0 garbage' >binary
-    chmod +x interpreter elf binary
+    chmod +x interpreter dos elf binary
     for option in "-w 0.02" "-f" ""; do
         # shellcheck disable=SC2086
         {
             fails 126 "./plain: cannot execute: permission denied" $option -p app.pid ./plain
             fails 126 "dir: cannot execute: is a directory" $option -p app.pid ./dir
-            fails 126 "interpreter is missing: no such file or directory" $option -p app.pid ./interpreter
+            fails 126 "interpreter /nonexistent is missing: no such file or directory" $option -p app.pid ./interpreter
+            fails 126 "interpreter /bin/sh\r is missing: no such file or directory" $option -p app.pid ./dos
             fails 126 "cannot execute: exec format error" $option -p app.pid ./elf
             fails 126 "cannot execute: exec format error" $option -p app.pid -o log ./binary
         }
@@ -350,6 +356,6 @@ sys.exit(subprocess.call(sys.argv[1:], stdout=w, stderr=w, restore_signals=True)
     fails 126 "cannot execute: permission denied" -f -o log -e log -p app.pid /etc/passwd
     printf '#!/nonexistent\n' >bad
     chmod +x bad
-    fails 126 "interpreter is missing" -f -o log -e log -p app.pid ./bad
+    fails 126 "interpreter /nonexistent is missing" -f -o log -e log -p app.pid ./bad
     [[ ! -s log ]]
 }

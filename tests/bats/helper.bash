@@ -186,6 +186,15 @@ as_user() {
         --inh-caps=-all -- "$@"
 }
 
+# port: a TCP port on the loopback interface that nobody listens on.
+port() {
+    local p=$((20000 + RANDOM % 10000))
+    while grep -qi ":$(printf %04X "$p") " /proc/net/tcp; do p=$((p + 1)); done
+    echo "$p"
+}
+
+listens() { grep -qi "0100007F:$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
+
 # on_terminal SCRIPT: runs the shell script on a terminal of its own and, when
 # it is through but its shell still there, closes the terminal: a real hangup.
 # Prints what the terminal showed.

@@ -63,6 +63,16 @@ agree() {
 @test "pidkill: parser, help, manual and completions name the same options" { agree pidkill; }
 @test "pgtree: parser, help, manual and completions name the same options" { agree pgtree; }
 
+# The default is 0, which few commands are made for.
+@test "every example says -m 022" {
+    cd "$ROOT"
+    grep -E '(^|[^:.[:alnum:]])daemonize -' README.md docs/*.[0-9] docs/picture.py daemonize/*.1 pidkill/*.1 pgtree/*.1 examples/* tests/demo |
+        grep -v 'Ql daemonize -s$' >"$T/found"
+    [[ $(wc -l <"$T/found") -gt 20 ]]
+    run -1 grep -v -e 'daemonize -m 0' "$T/found"
+    [[ -z $output ]] || fail "$output"
+}
+
 # examples FILE: the commands of its EXAMPLES, as a reader would copy them. A
 # line "--" stands between those that do not belong together.
 examples() {

@@ -162,7 +162,7 @@ END
 @test "-s -u: the supervisor stays the caller, the command is the user" {
     need_root
     id=$(id -u "$TEST_USER")
-    supervise -r -u "$TEST_USER" -o "|cat >$T/out" sh -c 'echo hello >/dev/stdout; exec sleep 1000'
+    supervise -r -u "$TEST_USER" -o "|cat >/dev/null" sh -c 'echo hello >/dev/stdout; exec sleep 1000'
     [[ $(stat -c %u "/proc/$supervisor") -eq 0 && $(stat -c %u "/proc/$pid") == "$id" ]]
     kill "$pid"
     eventually 10 restarted

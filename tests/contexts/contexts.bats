@@ -30,15 +30,6 @@ background() {
     track "$server"
 }
 
-# port: a TCP port on the loopback interface that nobody listens on.
-port() {
-    local p=$((20000 + RANDOM % 10000))
-    while grep -qi ":$(printf %04X "$p") " /proc/net/tcp; do p=$((p + 1)); done
-    echo "$p"
-}
-
-listens() { grep -qi "0100007F:$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
-
 teardown() {
     [[ -z ${server:-} ]] || kill "$server" || :
     [[ ! -S $T/tmux ]] || tmux -S "$T/tmux" kill-server || :

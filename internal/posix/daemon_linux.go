@@ -87,7 +87,7 @@ func (d *Daemon) Close() {
 const (
 	settling = 50 * time.Millisecond // a start, a restart or a removal
 	ending   = time.Second / 2       // a process that ends with many descriptors, none of which shows any more
-	longest  = 2 * time.Second       // for all looks together
+	longest  = 5 * time.Second       // for all looks together
 )
 
 // FindDaemon opens a pidfile and asks whose it is, again and again while a
@@ -187,8 +187,8 @@ func (q *question) answer() error {
 		q.findSupervisor()
 	case q.isWriter():
 	case q.Locked && !q.isReader() && q.isScanned():
-	case !q.Locked && !q.unchanged(): // somebody has just written it
-		q.Answer, q.lasting = Unknown, settling
+	case !q.Locked && !q.unchanged():
+		q.changing()
 	default:
 		q.askClock()
 	}
@@ -201,6 +201,12 @@ func (q *question) found(a Answer, h *Handle) bool {
 	if h == q.process {
 		q.process = nil
 	}
+	return true
+}
+
+// changing: somebody has just written the file, or let go of it.
+func (q *question) changing() bool {
+	q.Answer, q.Why, q.lasting = Unknown, "it changes too fast to tell", longest
 	return true
 }
 
@@ -348,9 +354,8 @@ func (q *question) isScanned() bool {
 	all := q.holders()
 	q.lasting = settling
 	switch {
-	case len(all) == 0 && !q.locked(): // it was just let go of
-		q.Answer = Unknown
-		return true
+	case len(all) == 0 && !q.locked():
+		return q.changing()
 	case len(all) == 0 && !showsLocks():
 		return false // the clock has to do
 	case len(all) == 0:

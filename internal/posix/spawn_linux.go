@@ -22,12 +22,6 @@ type Command struct {
 	User    *Identity
 }
 
-// Identity is whom a command runs as.
-type Identity struct {
-	UID, GID int
-	Groups   []int
-}
-
 // Spawn starts the command as the leader of a new process group in the
 // caller's session and returns once execve(2) has succeeded. Its error is an
 // errno of that call, or of the fork.

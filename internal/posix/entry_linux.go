@@ -1,0 +1,305 @@
+package posix
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Entry is what a path leads to: a name in an open directory, and whose they
+// are. The directory stays the same one whatever is renamed afterwards.
+type Entry struct {
+	Path   string    // as it was given, for messages
+	Rights *Identity // the user who controls the open file; nil: the caller's own rights will do
+	Shared bool      // the directory is root's, and others may add names to it
+
+	judged bool      // the caller is root, for whom it matters who controls what
+	log    bool      // no pidfile: links are followed, and a mode may be lax
+	owner  *Identity // the user whom the directory belongs to; nil: root
+	dir    int       // O_PATH
+	name   string    // which may not exist
+	magic  bool      // it is a link of proc(5), which only the kernel can follow
+}
+
+// Resolve finds the directory of path. Root goes there step by step. The first
+// directory that another user owns hands the rest of the way to that user,
+// with whose rights it is gone, and with whose rights the file is opened. What
+// two users control, or everybody, is refused.
+//
+// A pidfile (log is false) decides who is signalled. It may be no link, and in
+// no directory of root's that a group may change. The mode's bits for the
+// group tell also of access control lists: their mask is there (acl(5)).
+//
+// Errors are those of open(2), or say what is refused.
+func Resolve(path string, log bool) (*Entry, error) {
+	e := &Entry{Path: path, log: log, dir: -1, judged: unix.Geteuid() == 0}
+	w := &walk{Entry: e}
+	err := w.begin(path)
+	for err == nil && !w.arrived {
+		err = e.owner.Do(w.on)
+	}
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	e.Shared = e.Shared && e.owner == nil
+	return e, nil
+}
+
+// walk is a way under way.
+type walk struct {
+	*Entry
+	rest    string // of the path
+	done    string // for messages
+	links   int
+	device  uint64 // of the directory
+	arrived bool
+}
+
+
+// on goes on until it arrives, or the rest of the way is another user's.
+func (w *walk) on() error {
+	for user := w.owner; user == w.owner; {
+		name, rest, more := strings.Cut(w.rest, "/")
+		if more {
+			err := w.enter(w.dir, name, unix.O_NOFOLLOW)
+			if err == nil {
+				w.rest = strings.TrimLeft(rest, "/")
+			}
+			if err != unix.ENOTDIR {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		w.name = name
+		if w.arrived = !more && !w.log; w.arrived {
+			return nil
+		}
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(w.dir, name, target)
+		if w.arrived = err != nil && !more; w.arrived {
+			return nil // no link, or nothing there: opening it will tell
+		}
+		w.links++
+		switch {
+		case err == unix.EINVAL:
+			return unix.ENOTDIR
+		case err != nil:
+			return err
+		case w.Shared:
+			return fmt.Errorf("refused: %s is a symbolic link, and others could have made it", w.at(name))
+		case w.links > maxLinks:
+			return unix.ELOOP
+		case !w.onProc():
+			err = w.begin(string(target[:n]) + w.rest[len(name):])
+		case w.owner != nil:
+			err = unix.ELOOP // it leads to what the user could not open, as /proc/self/cwd does
+		case more:
+			if err = w.enter(w.dir, name, 0); err == nil {
+				w.rest = strings.TrimLeft(rest, "/")
+			}
+		default:
+			w.magic, w.arrived = true, true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin goes to where a path, or the target of a link, begins.
+func (w *walk) begin(path string) error {
+	w.rest = strings.TrimLeft(path, "/")
+	switch {
+	case strings.HasPrefix(path, "/"):
+		return w.enter(unix.AT_FDCWD, "/", 0)
+	case w.dir < 0:
+		return w.enter(unix.AT_FDCWD, ".", 0)
+	}
+	return nil
+}
+
+// enter goes to a directory, and finds out who controls it. O_DIRECTORY is what
+// makes the kernel mount what is mounted on demand (autofs).
+func (w *walk) enter(at int, name string, flags int) error {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.Close()
+	w.dir, w.done = fd, w.at(name)
+	if name == "/" {
+		w.done = "/"
+	}
+	if !w.judged {
+		return nil
+	}
+	// Without asking a server: a user's program that never answers may be one.
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
+	if err != nil {
+		return err
+	}
+	uid := int(st.Uid)
+	device := unix.Mkdev(st.Dev_major, st.Dev_minor)
+	if device != w.device && st.Dev_major == 0 && w.owner == nil {
+		uid = cmp.Or(fuseUser(fd), uid)
+	}
+	w.device = device
+	return w.judge(uid, int(st.Gid), st.Mode)
+}
+
+// judge takes note of whose a directory is.
+func (w *walk) judge(uid, gid int, mode uint16) error {
+	sticky := mode&unix.S_ISVTX != 0 // others can add names, and change none
+	w.Shared = uid == 0 && mode&0o022 != 0
+	switch {
+	case mode&unix.S_IWOTH != 0 && !sticky:
+		return byEverybody(w.done)
+	case uid != 0 && w.owner == nil:
+		w.owner = identityOf(uid)
+	case uid != 0 && uid != w.owner.UID:
+		return fmt.Errorf("refused: %s belongs to user %s, and the way to it to user %s", Escape(w.done), UserName(uid), UserName(w.owner.UID))
+	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
+		return byGroup(w.done, gid)
+	}
+	return nil
+}
+
+// at is the path of a name in the directory, as far as it has been gone.
+func (w *walk) at(name string) string {
+	if w.done == "" || w.done == "." || w.done == "/" {
+		return strings.TrimPrefix(w.done, ".") + name
+	}
+	return w.done + "/" + name
+}
+
+func (w *walk) onProc() bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(w.dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+}
+
+// fuseUser is the user whose program answers for the FUSE mount that an open
+// directory is on, whatever owners that program reports; 0 where it is none.
+func fuseUser(fd int) (uid int) {
+	info, _ := os.ReadFile(ProcRoot + "/self/fdinfo/" + strconv.Itoa(fd))
+	_, id, _ := strings.Cut(string(info), "mnt_id:\t")
+	id, _, _ = strings.Cut(id, "\n")
+	mounts, _ := os.ReadFile(ProcRoot + "/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		_, source, _ := strings.Cut(line, " - ")
+		if strings.HasPrefix(line, id+" ") && strings.HasPrefix(source, "fuse") {
+			_, number, _ := strings.Cut(source, ",user_id=")
+			number, _, _ = strings.Cut(number, ",")
+			uid, _ = parseID(number)
+		}
+	}
+	return uid
+}
+
+// Open opens the entry, never through a symbolic link, and never waiting for
+// the other end of a FIFO. For root, what a user controls is opened with that
+// user's rights, and is a regular file unless root has put it where it is.
+func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
+	if e.name == "" {
+		return -1, unix.EISDIR
+	}
+	user := e.owner
+	if e.judged && user == nil && !e.magic && flags&unix.O_CREAT == 0 {
+		var st unix.Stat_t
+		if err := e.Stat(&st); err != nil {
+			return -1, err
+		}
+		if st.Uid != 0 {
+			user = identityOf(int(st.Uid))
+		}
+	}
+	if !e.magic {
+		flags |= unix.O_NOFOLLOW
+	}
+	err = user.Do(func() error {
+		return retry(func() error {
+			fd, err = unix.Openat(e.dir, e.name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+			return err
+		})
+	})
+	if err != nil {
+		return -1, err
+	}
+	if e.judged && !e.magic {
+		err = e.judgeFile(fd, user)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	e.Rights = user
+	return fd, nil
+}
+
+// judgeFile looks at what was opened, with the rights of that user.
+func (e *Entry) judgeFile(fd int, user *Identity) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	owner := 0
+	if user != nil {
+		owner = user.UID
+	}
+	switch {
+	case (e.owner != nil || e.Shared) && st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errNotRegular
+	case e.Shared && st.Nlink > 1:
+		return errors.New("refused: it has other names (hard links), and others could have made this one")
+	case e.Shared && int(st.Uid) != owner:
+		return ErrMoved
+	case e.log:
+	case st.Mode&unix.S_IWOTH != 0:
+		return byEverybody(e.Path)
+	case st.Mode&unix.S_IWGRP != 0 && st.Uid == 0:
+		return byGroup(e.Path, int(st.Gid))
+	case st.Uid != 0 && int(st.Uid) != owner:
+		return fmt.Errorf("refused: it belongs to user %s, and its directory to user %s", UserName(int(st.Uid)), UserName(owner))
+	}
+	return nil
+}
+
+func byEverybody(path string) error {
+	return fmt.Errorf("refused: %s can be changed by everybody", Escape(path))
+}
+
+func byGroup(path string, gid int) error {
+	return fmt.Errorf("refused: %s can be changed by group %d", Escape(path), gid)
+}
+
+// Stat is lstat(2) of the entry.
+func (e *Entry) Stat(st *unix.Stat_t) error {
+	return e.owner.Do(func() error { return unix.Fstatat(e.dir, e.name, st, unix.AT_SYMLINK_NOFOLLOW) })
+}
+
+// Unlink removes the entry.
+func (e *Entry) Unlink() error {
+	return e.owner.Do(func() error { return unix.Unlinkat(e.dir, e.name, 0) })
+}
+
+// Close gives the directory's descriptor back.
+func (e *Entry) Close() {
+	if e.dir >= 0 {
+		unix.Close(e.dir)
+		e.dir = -1
+	}
+}

@@ -61,7 +61,6 @@ type walk struct {
 	arrived bool
 }
 
-
 // on goes on until it arrives, or the rest of the way is another user's.
 func (w *walk) on() error {
 	for user := w.owner; user == w.owner; {

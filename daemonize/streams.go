@@ -113,16 +113,17 @@ func (j *job) openFile(entry *posix.Entry, flags int) (int, error) {
 	return fd, err
 }
 
-// empty cuts the regular files among the streams to nothing.
-func (c *config) empty(files [3]int) error {
-	for fd, name := range [3]string{1: c.stdout, 2: c.stderr} {
-		if name == "" || !isType(files[fd], unix.S_IFREG) {
+// empty is -t: it cuts the regular files among the streams to nothing, once.
+func (j *job) empty() error {
+	for fd, name := range [3]string{1: j.stdout, 2: j.stderr} {
+		if !j.truncate || name == "" || !isType(j.command.Files[fd], unix.S_IFREG) {
 			continue
 		}
-		if err := unix.Ftruncate(files[fd], 0); err != nil {
+		if err := unix.Ftruncate(j.command.Files[fd], 0); err != nil {
 			return about(name, err)
 		}
 	}
+	j.truncate = false
 	return nil
 }
 

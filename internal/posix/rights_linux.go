@@ -53,7 +53,7 @@ func (id *Identity) Do(f func() error) error {
 			err = id.assume(nobodysHere, 0)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot take on the rights of user %s: %w", UserName(id.UID), err)
+			return fmt.Errorf("cannot take on the rights of user %s: %w", Escape(UserName(id.UID)), err)
 		}
 		return f()
 	})
@@ -75,7 +75,7 @@ func (id *Identity) Become(f func() error) error {
 			return fmt.Errorf("cannot leave the session keyring: %w", err)
 		}
 		if err := id.assume(id.UID, id.UID); err != nil {
-			return fmt.Errorf("cannot become user %s: %w", UserName(id.UID), err)
+			return fmt.Errorf("%s: cannot become this user: %w", Escape(UserName(id.UID)), err)
 		}
 		return f()
 	})

@@ -31,47 +31,6 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// TestMain makes a process with given user IDs of this program: see withUIDs.
-func TestMain(m *testing.M) {
-	if ids, ok := os.LookupEnv("POSIX_TEST_UIDS"); ok {
-		var r, e, s int
-		fmt.Sscan(ids, &r, &e, &s)
-		if err := syscall.Setresuid(r, e, s); err != nil {
-			panic(err)
-		}
-		fmt.Println("ready")
-		os.Stdin.Read(make([]byte, 1)) // until the test ends
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// withUIDs starts a process with these user IDs, and ends it with the test.
-func withUIDs(t *testing.T, ids string) (pid int) {
-	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "POSIX_TEST_UIDS="+ids)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		cmd.Wait()
-	})
-	if _, err := stdout.Read(make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
-	return cmd.Process.Pid
-}
-
 // credentials are lines of proc_pid_status(5) of a thread of this process.
 func credentials(t *testing.T, tid int, names ...string) (lines []string) {
 	t.Helper()
@@ -205,7 +164,10 @@ func TestDoSignals(t *testing.T) {
 		{fmt.Sprint(otherUID, otherUID, otherUID), unix.EPERM},
 		{fmt.Sprint(otherUID, testUID, otherUID), unix.EPERM},
 	} {
-		pid := withUIDs(t, test.ids)
+		pid, said := start(t, nil, "/proc/self/exe", append([]string{"with-uids"}, strings.Fields(test.ids)...)...)
+		if said != "<nil>" {
+			t.Fatal(said)
+		}
 		pin, err := Pin(pid)
 		if err != nil {
 			t.Fatal(err)

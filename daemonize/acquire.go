@@ -100,9 +100,10 @@ func running(who string) error {
 
 // trust refuses a pidfile that another user than that of the command controls:
 // with the rights of that one pidkill could not end the command.
-func (j *job) trust(who *posix.Identity) error {
-	if who == nil || j.command.User != nil && who.UID == j.command.User.UID {
+func (j *job) trust(file *posix.Entry) error {
+	who, user := file.Rights, j.command.User
+	if who == nil || user != nil && who.UID == user.UID {
 		return nil
 	}
-	return fmt.Errorf("refused: it or its directory belongs to user %s, and pidkill ends only processes of that user then", posix.UserName(who.UID))
+	return fmt.Errorf("refused: %s, and pidkill may end only processes of that user then", file)
 }

@@ -108,7 +108,7 @@ func (j *job) openFile(entry *posix.Entry, flags int) (int, error) {
 	fd, err := entry.Open(flags, 0)
 	if r := entry.Rights; err == nil && entry.Shared && r != nil && (j.command.User == nil || r.UID != j.command.User.UID) {
 		unix.Close(fd)
-		return -1, fmt.Errorf("refused: it belongs to user %s, who could have put it there", posix.UserName(r.UID))
+		return -1, fmt.Errorf("refused: %s, who could have put it there", entry)
 	}
 	return fd, err
 }

@@ -101,9 +101,8 @@ func (j *job) check(t *target) error {
 	}
 	// All or nothing: without the daemon's own process the others are spared.
 	if h := t.set.root; t.file != nil && t.set.mayNot(h) && !h.Exited() {
-		if who := t.set.as; who != nil {
-			return fmt.Errorf("refused: it or its directory belongs to user %s, who may not signal %s; nothing was sent (-f overrides)",
-				posix.UserName(who.UID), posix.Describe(h.PID))
+		if t.set.as != nil {
+			return fmt.Errorf("refused: %s, and it names %s; nothing was sent (-f overrides)", t.file.Entry, posix.Describe(h.PID))
 		}
 		return fmt.Errorf("%s: %w; nothing was sent", posix.Describe(h.PID), unix.EPERM)
 	}

@@ -22,6 +22,12 @@ type Entry struct {
 	dir    int       // O_PATH
 	name   string    // which may not exist
 	magic  bool      // it is a link of proc(5), which only the kernel can follow
+	theirs string    // the path of what belongs to the user of Rights
+}
+
+// String says why a user controls the entry, for a message.
+func (e *Entry) String() string {
+	return fmt.Sprintf("%s belongs to user %s", Escape(e.theirs), Escape(UserName(e.Rights.UID)))
 }
 
 // Resolve finds the directory of path. Root goes there step by step. The first
@@ -174,7 +180,7 @@ func (w *walk) judge(uid, gid int, mode uint16) error {
 	case mode&unix.S_IWOTH != 0 && !sticky:
 		return byEverybody(w.done)
 	case uid != 0 && w.owner == nil:
-		w.owner = identityOf(uid)
+		w.owner, w.theirs = identityOf(uid), w.done
 	case uid != 0 && uid != w.owner.UID:
 		return fmt.Errorf("refused: %s belongs to user %s, and the way to it to user %s", Escape(w.done), UserName(uid), UserName(w.owner.UID))
 	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
@@ -221,7 +227,7 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 			return -1, err
 		}
 		if st.Uid != 0 {
-			user = identityOf(int(st.Uid))
+			user, e.theirs = identityOf(int(st.Uid)), e.Path
 		}
 	}
 	if !e.magic {

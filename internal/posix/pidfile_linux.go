@@ -59,14 +59,14 @@ func OpenPidfile(path string, force bool) (*Pidfile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPidfile(entry, unix.O_RDONLY, func(*Identity) error { return nil })
+	return openPidfile(entry, unix.O_RDONLY, func(*Entry) error { return nil })
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
 // missing, for its owner alone until Reserve or Share. Trust is asked about the user who
 // controls it, before it is created and again when it is open. A hard link is
 // refused: its other name may be somebody's important file.
-func CreatePidfile(path string, trust func(*Identity) error) (*Pidfile, error) {
+func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
 	open := func(flags int) (*Pidfile, error) {
 		entry, err := Resolve(path, false)
 		if err != nil {
@@ -88,7 +88,7 @@ func CreatePidfile(path string, trust func(*Identity) error) (*Pidfile, error) {
 	return f, err
 }
 
-func openPidfile(entry *Entry, flags int, trust func(*Identity) error) (_ *Pidfile, err error) {
+func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile, err error) {
 	f := &Pidfile{Path: entry.Path, Entry: entry, file: -1, lock: -1}
 	defer func() {
 		if err != nil && f.Created {
@@ -98,7 +98,7 @@ func openPidfile(entry *Entry, flags int, trust func(*Identity) error) (_ *Pidfi
 			f.Close()
 		}
 	}()
-	if err := trust(entry.Rights); err != nil {
+	if err := trust(entry); err != nil {
 		return nil, err
 	}
 	// Opening alone wakes who writes to a FIFO, and starts some devices.
@@ -121,7 +121,7 @@ func openPidfile(entry *Entry, flags int, trust func(*Identity) error) (_ *Pidfi
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errNotRegular
 	}
-	return f, trust(entry.Rights)
+	return f, trust(entry)
 }
 
 var errNotRegular = errors.New("refused: not a regular file")

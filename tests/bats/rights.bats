@@ -63,8 +63,8 @@ fuse() {
     as_them sh -c ': >sticky/log; chmod 666 sticky/log; mkfifo -m 666 sticky/fifo; ln -s ../mine/secret sticky/link'
     ln mine/secret sticky/hard
     before=$(secret)
-    refused "sticky/log: refused: it belongs to user $user" -o sticky/log
-    refused "sticky/log: refused: it belongs to user $user" -i sticky/log
+    refused "sticky/log: refused: *log belongs to user $user, who could have put it there" -o sticky/log
+    refused "sticky/log: refused: *log belongs to user $user, who could have put it there" -i sticky/log
     refused "sticky/fifo: refused: not a regular file" -i sticky/fifo
     refused "sticky/link: refused: *sticky/link is a symbolic link" -o sticky/link
     refused "sticky/hard: refused: it has other names" -t -o sticky/hard
@@ -77,7 +77,7 @@ fuse() {
     chmod 775 mine
     chgrp "$user" mine
     as_them sh -c ': >mine/log; ln -s secret mine/link'
-    refused "mine/log: refused: it belongs to user $user" -o mine/log
+    refused "mine/log: refused: *log belongs to user $user, who could have put it there" -o mine/log
     refused "mine/link: refused: *mine/link is a symbolic link" -o mine/link
     daemonize -o mine/root.log sleep 1000
     [[ $(stat -c '%U %a' mine/root.log) == "root 640" ]]

@@ -23,7 +23,7 @@ setup() {
 teardown() {
     local pid
     for pid in ${servers-}; do kill "$pid" 2>/dev/null || :; done
-    umount -l theirs/m 2>/dev/null || : # a mount of its program's that has been killed
+    umount -l "${mount:-$T/none}" 2>/dev/null || : # a mount of its program's that has been killed
     test_teardown
 }
 
@@ -46,14 +46,15 @@ refused() { # TEXT ARGUMENT...
     eventually 10 nothing_left
 }
 
-# fuse UID [HOW]: mounts theirs/m.
+# fuse DIRECTORY [HOW]: mounts such a file system of the user's.
 fuse() {
     need_python
     [[ -c /dev/fuse ]] || skip "needs /dev/fuse"
-    mkdir theirs/m
-    chown "$user" theirs/m
+    mkdir "$1"
+    chown "$user" "$1"
     mkfifo hold
-    "$PYTHON" "$BATS_TEST_DIRNAME/fuse.py" "$T/theirs/m" "$@" <>hold >mounted 2>&1 3>&- &
+    mount=$T/$1
+    "$PYTHON" "$BATS_TEST_DIRNAME/fuse.py" "$mount" "$user" "${@:2}" <>hold >mounted 2>&1 3>&- &
     servers=$!
     eventually 10 test -s mounted
     [[ $(<mounted) == mounted ]] || skip "$(<mounted)"
@@ -199,7 +200,7 @@ END
 }
 
 @test "a file system that never answers: root's start can be interrupted, and leaves nothing" {
-    fuse "$user" mute
+    fuse theirs/m mute
     for args in "-c theirs/m sleep 1000" "theirs/m/run"; do
         # shellcheck disable=SC2086
         daemonize -u "$user:$user" -w 0 -p app.pid -l app.lock $args 3>&- 2>messages &
@@ -221,7 +222,7 @@ END
 }
 
 @test "on a file system that only its user may enter, -c and the command are found" {
-    fuse "$user"
+    fuse theirs/m
     run ! ls theirs/m # not even root
     daemonize_u -p app.pid -o out -c theirs/m theirs/m/run
     eventually 10 test -s out
@@ -234,10 +235,11 @@ END
     as_them sh -c 'printf "#!/bin/sh\npwd\nexec sleep 1000\n" >theirs/run; chmod 700 theirs/run'
     squashed() { setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all "$@"; }
     run -126 squashed env theirs/run # root may not
-    squashed "$BIN/daemonize" -u "$user:$user" -p app.pid -c theirs -o theirs/log theirs/run
+    squashed "$BIN/daemonize" -u "$user:$user" -p theirs/app.pid -c theirs -o theirs/log theirs/run
     eventually 10 as_them test -s theirs/log
     [[ $(<theirs/log) == "$T/theirs" ]]
-    end_all
+    squashed "$BIN/pidkill" theirs/app.pid
+    [[ ! -e theirs/app.pid ]]
 }
 
 @test "an ordinary user's dangling link is followed, links in a circle are an error" {
@@ -272,4 +274,149 @@ END
     # A directory that everybody may change is nobody's.
     mkdir -m 777 mine/open
     refused "mine/open/log: refused: mine/open can be changed by everybody" -o mine/open/log
+}
+
+# give_acl PATH UID: an access control list that lets the user write.
+give_acl() {
+    need_python
+    "$PYTHON" -c '
+import os, struct, sys
+user, none = int(sys.argv[2]), 2**32 - 1
+entries = [(1, 7, none), (2, 7, user), (4, 5, none), (16, 7, none), (32, 5, none)]
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries)
+os.setxattr(sys.argv[1], "system.posix_acl_access", acl)' "$1" "$2" || skip "no access control lists here"
+}
+
+# kill_refused FILE TEXT: pidkill of it refuses, in all ways, and signals nobody.
+kill_refused() {
+    local options
+    for options in "" "-s HUP" "-as HUP" -n -L -T -S -9; do
+        # shellcheck disable=SC2086
+        run --separate-stderr -4 timeout 20 pidkill $options "$1"
+        # shellcheck disable=SC2053 # a pattern
+        [[ $stderr == "pidkill: $1: "$2 && $stderr != *$'\n'* && -z $output ]] || fail "$options: $output $stderr"
+    done
+}
+
+@test "a pidfile that a group may write, or in a directory that it may: refused, to start and to stop" {
+    daemonize -p mine/victim.pid sleep 1000
+    victim=$(<mine/victim.pid)
+    mkdir mine/group mine/acl
+    chgrp "$user" mine/group
+    chmod 775 mine/group
+    give_acl mine/acl "$user"
+    for file in group.pid acl.pid open.pid; do echo "$victim" >"mine/$file"; done
+    chgrp "$user" mine/group.pid
+    chmod 664 mine/group.pid
+    give_acl mine/acl.pid "$user"
+    chmod 666 mine/open.pid
+    cp mine/victim.pid mine/group/app.pid
+    cp mine/victim.pid mine/acl/app.pid
+    kill_refused mine/group.pid "refused: mine/group.pid can be changed by group $user*"
+    kill_refused mine/acl.pid "refused: mine/acl.pid can be changed by group 0*"
+    kill_refused mine/open.pid "refused: mine/open.pid can be changed by everybody*"
+    kill_refused mine/group/app.pid "refused: mine/group can be changed by group $user*"
+    kill_refused mine/acl/app.pid "refused: mine/acl can be changed by group 0*"
+    alive "$victim"
+    # Nothing is started that cannot be stopped.
+    for file in mine/group/new mine/acl/new mine/group.pid; do
+        for as in "" "-u $user:$user"; do
+            for option in -p -l; do
+                # shellcheck disable=SC2086
+                run --separate-stderr -125 daemonize $as $option $file sleep 1000
+                [[ $stderr == "daemonize: $file: refused: mine/"*" can be changed by group "* ]] || fail "$stderr"
+            done
+        done
+    done
+    [[ ! -e mine/group/new && ! -e mine/acl/new ]]
+    pidkill -f mine/open.pid
+    not alive "$victim"
+}
+
+@test "pidkill signals what the user who controls the pidfile may signal, and nothing else" {
+    need_python
+    # A process of root's that acts for the user: only its effective ID is the user's.
+    daemonize -p mine/acts.pid "$PYTHON" -c 'import os, sys, time; os.seteuid(int(sys.argv[1])); time.sleep(1000)' "$user"
+    acts=$(<mine/acts.pid)
+    daemonize -p mine/root.pid sleep 1000
+    acts_for() { [[ $(field "$acts" Uid | cut -f 2) == "$user" ]]; }
+    eventually 10 acts_for
+    for victim in "$acts" "$(<mine/root.pid)"; do
+        as_them sh -c 'echo "$1" >theirs/app.pid' - "$victim"
+        kill_refused theirs/app.pid "refused: theirs belongs to user $user, and it names $victim (*, user *); nothing was sent (-f overrides)*"
+        # The user's file in root's directory, and in one for all.
+        cp theirs/app.pid mine/app.pid
+        chown "$user" mine/app.pid
+        kill_refused mine/app.pid "refused: mine/app.pid belongs to user $user, and it names $victim *"
+        as_them cp theirs/app.pid sticky/app.pid
+        kill_refused sticky/app.pid "refused: sticky/app.pid belongs to user $user, and it names $victim *"
+        rm sticky/app.pid
+        alive "$victim"
+    done
+    # A link to root's pidfile.
+    as_them sh -c 'rm theirs/app.pid; ln -s ../mine theirs/dir'
+    kill_refused theirs/dir/root.pid "refused: theirs belongs to user $user, and it names $(<mine/root.pid) *"
+    chmod 700 mine
+    kill_refused theirs/dir/root.pid "permission denied*"
+    # Root's pidfile in a directory of the user's, as Debian has it for php-fpm.
+    cp mine/root.pid theirs/php.pid
+    kill_refused theirs/php.pid "refused: theirs belongs to user $user, and it names *"
+    run --separate-stderr -125 daemonize -p theirs/new.pid sleep 1000
+    [[ $stderr == "daemonize: theirs/new.pid: refused: theirs belongs to user $user, and pidkill may end only processes of that user then" ]]
+    # The user's own.
+    daemonize_u -p theirs/own.pid sleep 1000
+    own=$(<theirs/own.pid)
+    [[ $(stat -c '%u %a' theirs/own.pid) == "$user 644" ]]
+    run -0 pidkill theirs/own.pid
+    not alive "$own"
+    [[ ! -e theirs/own.pid ]]
+    alive "$acts"
+    end_all
+}
+
+@test "start and stop in the directories that services have" {
+    # /run/postgresql, /run/haproxy: a group of the user's may write too
+    chmod 2775 theirs
+    # /run/named: root's, the group may write; /run/lock and /tmp: for all
+    mkdir -m 755 mine/run
+    for file in theirs/app.pid sticky/app.pid mine/run/app.pid; do
+        daemonize_u -p "$file" -l "$file.lock" sleep 1000
+        pid=$(<"$file")
+        run --separate-stderr -0 pidkill -v "$file"
+        not alive "$pid"
+        [[ ! -e $file ]]
+        # Once more over a stale one, and as that user, where that may.
+        echo 4194304 >"$file"
+        [[ $file != theirs/* ]] || chown "$user" "$file"
+        daemonize_u -p "$file" sleep 1000
+        if [[ $file == theirs/* ]]; then as_them "$BIN/pidkill" "$file"; else pidkill "$file"; fi
+        [[ ! -e $file ]]
+    done
+    # Another user's in a directory for all.
+    as_them sh -c 'echo 4194304 >sticky/b.pid'
+    run --separate-stderr -125 daemonize -p sticky/b.pid sleep 1000
+    [[ $stderr == "daemonize: sticky/b.pid: refused: sticky/b.pid belongs to user $user, "* ]]
+}
+
+@test "root's supervisor of a pidfile in the user's directory: stopped between two runs, and while it runs" {
+    daemonize_u -s -r -p theirs/app.pid -o /dev/null sh -c 'exit 1'
+    between() {
+        run -0 pidkill -0 theirs/app.pid
+        [[ $output == *"supervisor"* ]]
+    }
+    eventually 20 between
+    run --separate-stderr -0 timeout 60 pidkill theirs/app.pid
+    [[ ! -e theirs/app.pid ]]
+    eventually 10 nothing_left
+    daemonize_u -s -r -p theirs/app.pid -o /dev/null sleep 1000
+    run --separate-stderr -0 timeout 60 pidkill theirs/app.pid
+    [[ ! -e theirs/app.pid ]]
+    eventually 10 nothing_left
+}
+
+@test "a FUSE mount is its user's, also if it says that all in it is root's" {
+    fuse mine/m root
+    run ! timeout 20 pidkill mine/m/run
+    run --separate-stderr -125 timeout 20 daemonize -p mine/m/new sleep 1000
+    [[ $stderr == "daemonize: mine/m/new: refused: mine/m belongs to user $user, "* ]] || fail "$stderr"
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"procgroup/internal/posix"
 )
 
@@ -100,20 +98,12 @@ func running(who string) error {
 	return posix.Failf(posix.StatusRunning, "already running (%s)", who)
 }
 
-// trust refuses, for root, a pidfile that someone could plant or rewrite. The
-// user of the command may: pidkill then signals only that user's processes.
-func (j *job) trust(c *posix.Control) error {
-	uid, gid := 0, 0
-	if user := j.command.User; user != nil {
-		uid, gid = user.UID, user.GID
-	}
-	switch {
-	case unix.Geteuid() != 0:
+// trust refuses a pidfile that another user than that of the command controls:
+// with the rights of that one pidkill could not end the command.
+func (j *job) trust(file *posix.Entry) error {
+	who, user := file.Rights, j.command.User
+	if who == nil || user != nil && who.UID == user.UID {
 		return nil
-	case c.Link != "":
-		return fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(c.Link))
-	case !c.Only(uid, gid):
-		return fmt.Errorf("refused: %s", c)
 	}
-	return nil
+	return fmt.Errorf("refused: %s, and pidkill may end only processes of that user then", file)
 }

@@ -56,6 +56,11 @@ func candidates(name, path string) (files []string, err error) {
 		case nil:
 			files = append(files, file)
 		case unix.ENOENT, unix.ENOTDIR:
+		case unix.EACCES:
+			var st unix.Stat_t
+			if unix.Stat(file, &st) == nil { // else it is the directory that is closed to this user
+				found = err
+			}
 		default:
 			found = err
 		}
@@ -123,10 +128,6 @@ func (j *job) try(run func() error) (err error) {
 	case unix.ENOENT:
 		// It was there when candidates looked.
 		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter%s is missing: %w", posix.Escape(j.argv[0]), interpreter(head(file)), err)
-	case unix.EPERM, unix.EINVAL:
-		if j.command.User != nil { // in a namespace, or without the capability
-			return fmt.Errorf("%s: cannot become this user: %w", posix.Escape(j.user), err)
-		}
 	}
 	return execFailure(j.argv[0], err)
 }
@@ -134,7 +135,7 @@ func (j *job) try(run func() error) (err error) {
 // head is the first line of a file, as far as the kernel looks at it
 // (execve(2)), or nil if it cannot be read.
 func head(file string) []byte {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be a FIFO by now
 	if err != nil {
 		return nil
 	}

@@ -14,21 +14,27 @@ import (
 	"procgroup/internal/posix"
 )
 
-// copyName is the argv[0] that makes daemonize the copy in a new session; the
-// number of the descriptor on which it tells its status follows, and "=" with
-// the caller's GOMAXPROCS if that is set, which posix.Detach replaces. Neither
-// the options nor, for long, the environment carry it.
+// copyName is the argv[0] that makes daemonize the copy in a new session.
+// Neither the options nor, for long, the environment carry what it is to know.
 const copyName = "daemonize: detached "
 
-// result is the write end of the pipe on which the original waits.
-type result int
+// handOver is the argv[0] of daemonize executed by itself, in that role. The
+// number of a descriptor follows, and "=" with the GOMAXPROCS that env has, if
+// it has one: it runs with another.
+func handOver(role string, fd int, env []string) string {
+	name := role + strconv.Itoa(fd)
+	if procs, set := lookup(env, "GOMAXPROCS"); set {
+		name += "=" + procs
+	}
+	return name
+}
 
-func copyOf(argv0 string) (result, bool) {
-	number, ok := strings.CutPrefix(argv0, copyName)
+// handed is the other side of handOver.
+func handed(role, argv0 string) (fd int, ok bool) {
+	number, ok := strings.CutPrefix(argv0, role)
 	number, procs, set := strings.Cut(number, "=")
 	fd, err := strconv.Atoi(number)
-	sid, _ := unix.Getsid(0)
-	if !ok || err != nil || sid != unix.Getpid() {
+	if !ok || err != nil {
 		return -1, false
 	}
 	os.Unsetenv("GOMAXPROCS")
@@ -37,8 +43,23 @@ func copyOf(argv0 string) (result, bool) {
 	}
 	unix.CloseOnExec(fd)
 	setName("daemonize") // not that of the link /proc/self/exe
-	return result(fd), true
+	return fd, true
 }
+
+// itself calls run with a path of this program.
+func itself(run func(path string) error) error {
+	err := run("/proc/self/exe")
+	if err == unix.ENOENT { // no /proc: by the name it was called by
+		var self []string
+		if self, err = candidates(os.Args[0], os.Getenv("PATH")); err == nil {
+			err = run(self[0])
+		}
+	}
+	return err
+}
+
+// result is the write end of the pipe on which the original waits.
+type result int
 
 // setName sets the name that ps(1) shows as COMM: that of the first thread.
 // PR_SET_NAME would set that of any.
@@ -79,18 +100,12 @@ func (c *config) detach() (status int, err error) {
 			signal.Notify(interrupted, sig)
 		}
 	}
-	name := copyName + strconv.Itoa(pipe[1])
-	if procs, set := os.LookupEnv("GOMAXPROCS"); set {
-		name += "=" + procs
-	}
-	args := append([]string{name}, os.Args[1:]...)
-	pid, err := posix.Detach("/proc/self/exe", args)
-	if err == unix.ENOENT { // no /proc: by the name it was called by
-		var self []string
-		if self, err = candidates(os.Args[0], os.Getenv("PATH")); err == nil {
-			pid, err = posix.Detach(self[0], args)
-		}
-	}
+	args := append([]string{handOver(copyName, pipe[1], os.Environ())}, os.Args[1:]...)
+	pid := 0
+	err = itself(func(path string) (err error) {
+		pid, err = posix.Detach(path, args)
+		return err
+	})
 	unix.Close(pipe[1])
 	switch {
 	case err == unix.E2BIG:

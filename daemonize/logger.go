@@ -19,6 +19,7 @@ type logger struct {
 	script string
 	pipe   [2]int
 	words  int // memory file that is its standard error, or -1
+	spawn  func(*posix.Command) (pid int, err error)
 	pid    int
 	began  time.Time
 }
@@ -29,7 +30,7 @@ func feeds(name string) bool { return strings.HasPrefix(name, "|") }
 func (l *logger) name() string { return "|" + posix.Escape(l.script) }
 
 func (j *job) openPipe(name string) (int, error) {
-	l := &logger{script: name[1:], words: -1}
+	l := &logger{script: name[1:], words: -1, spawn: j.spawnLogger}
 	if err := unix.Pipe2(l.pipe[:], unix.O_CLOEXEC); err != nil {
 		return -1, err
 	}
@@ -78,6 +79,13 @@ func (j *job) passOn(l *logger) {
 	}
 }
 
+func (j *job) spawnLogger(c *posix.Command) (pid int, err error) {
+	if c.User != nil {
+		return j.spawnAs(c, nil)
+	}
+	return c.Spawn()
+}
+
 // start runs the program as the command's user, in a group of its own, with
 // nothing of the command's but the pipe: it must outlive it to the last byte,
 // and hold none of its locks.
@@ -101,7 +109,7 @@ func (l *logger) start(command *posix.Command) error {
 		Files: files,
 		User:  command.User,
 	}
-	if l.pid, err = shell.Spawn(); err != nil {
+	if l.pid, err = l.spawn(shell); err != nil {
 		return fmt.Errorf("%s: %w", l.name(), err)
 	}
 	return nil

@@ -99,6 +99,9 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
+	if fd, ok := handed(stageName, os.Args[0]); ok && len(args) > 2 {
+		return secondStage(fd, args)
+	}
 	c, err := parse(args)
 	switch {
 	case err != nil:
@@ -111,8 +114,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "daemonize (procgroup) %s\n", posix.Version)
 		return posix.StatusOK
 	}
-	result, isCopy := copyOf(os.Args[0])
-	status := posix.StatusOK
+	fd, isCopy := handed(copyName, os.Args[0])
+	result, status := result(fd), posix.StatusOK
 	if !isCopy {
 		err = c.checkKept()
 	}

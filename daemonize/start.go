@@ -63,7 +63,7 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 		return err
 	}
 	if c.foreground {
-		return j.become()
+		return j.replace()
 	}
 	if sid, _ := unix.Getsid(0); sid != unix.Getpid() { // the copy leads one already
 		if _, err := unix.Setsid(); err != nil {
@@ -108,8 +108,16 @@ func (j *job) prepare() error {
 	if err != nil {
 		return err
 	}
-	env := j.environment(user)
-	path, _ := lookup(env, "PATH")
+	j.command = &posix.Command{Env: j.environment(user), User: id}
+	if id != nil {
+		return nil // the command is looked for as that user
+	}
+	return j.find()
+}
+
+// find finds out which files the command's name may mean.
+func (j *job) find() (err error) {
+	path, _ := lookup(j.command.Env, "PATH")
 	j.files, err = candidates(j.config.command[0], path)
 	if err != nil {
 		return err
@@ -118,7 +126,6 @@ func (j *job) prepare() error {
 	if strings.Contains(j.argv[0], "/") {
 		j.argv = append(j.files[:1:1], j.argv[1:]...) // true also in another directory
 	}
-	j.command = &posix.Command{Env: env, User: id}
 	return nil
 }
 
@@ -146,8 +153,8 @@ func (j *job) acquire() (err error) {
 	return nil
 }
 
-// open opens the streams and enters the directory, and only then, when only
-// execve(2) can fail, empties the logs.
+// open opens the streams and, unless that is the user's to do, enters the
+// directory.
 func (j *job) open() (err error) {
 	if err := j.openStreams(); err != nil {
 		return err
@@ -157,11 +164,8 @@ func (j *job) open() (err error) {
 			return fmt.Errorf("cannot make a socket for readiness: %w", err)
 		}
 	}
-	if j.command.Env, err = j.enter(j.command.Env); err != nil {
-		return err
-	}
-	if j.truncate {
-		if err := j.empty(j.command.Files); err != nil {
+	if j.command.User == nil {
+		if err := j.enter(); err != nil {
 			return err
 		}
 	}
@@ -178,11 +182,8 @@ func (j *job) launch() error {
 	if j.notify != nil {
 		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
 	}
-	began, pid := time.Now(), 0
-	err := j.try(func() (err error) {
-		pid, err = j.command.Spawn()
-		return err
-	})
+	began := time.Now()
+	pid, err := j.spawn()
 	j.command.Env = env
 	if err != nil {
 		return err
@@ -205,8 +206,24 @@ func (j *job) launch() error {
 	return nil
 }
 
-// become turns daemonize into the command. It returns only with an error.
-func (j *job) become() error {
+// spawn starts the command, once the logs have been emptied.
+func (j *job) spawn() (pid int, err error) {
+	if j.command.User != nil {
+		j.command.Argv = j.config.command
+		return j.spawnAs(j.command, j.empty)
+	}
+	if err := j.empty(); err != nil {
+		return 0, err
+	}
+	err = j.try(func() (err error) {
+		pid, err = j.command.Spawn()
+		return err
+	})
+	return pid, err
+}
+
+// replace is -f. It returns only with an error.
+func (j *job) replace() error {
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(unix.Getpid()); err != nil {
 			return about(j.pidfile.Path, err)
@@ -215,18 +232,41 @@ func (j *job) become() error {
 	if j.verbose {
 		fmt.Fprintf(j.messages, "daemonize: %s: running (pid %d)\n", j.name(), unix.Getpid())
 	}
-	return j.try(j.command.Exec)
+	if err := j.command.CloseOthers(); err != nil {
+		return err
+	}
+	return j.become(j.empty)
 }
 
-// undo removes what a start that failed has made. The command is gone, and
-// the locks keep everybody else off the files until daemonize ends.
+// become turns daemonize into the command, as its user. Ready is called when
+// only execve(2) can still fail. It returns only with an error.
+func (j *job) become(ready func() error) error {
+	return j.command.User.Become(func() error {
+		if j.command.User != nil {
+			if err := cmp.Or(j.find(), j.enter()); err != nil {
+				return err
+			}
+		}
+		if err := ready(); err != nil {
+			return err
+		}
+		return j.try(j.command.Exec)
+	})
+}
+
+// undo removes what a start that failed has made. The command is gone, or it
+// cannot go and has the locks open: so they are taken from it, as the last.
 func (j *job) undo() {
 	j.notify.close()
 	if j.pidfile != nil {
 		j.pidfile.RemoveOwn()
+		j.pidfile.Unlock()
 	}
-	if j.lockfile != nil && j.lockfile.Created {
-		j.lockfile.RemoveOwn()
+	if j.lockfile != nil {
+		if j.lockfile.Created {
+			j.lockfile.RemoveOwn()
+		}
+		j.lockfile.Unlock()
 	}
 }
 
@@ -262,16 +302,15 @@ func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
 	return &user, &posix.Identity{UID: user.UID, GID: gid, Groups: groups}, nil
 }
 
-// enter changes to the command's directory, as the caller's user: the other
-// files were opened as that one too. PWD follows, where it is set.
-func (c *config) enter(env []string) ([]string, error) {
-	err := unix.Chdir(c.dir)
-	if _, ok := lookup(env, "PWD"); ok && err == nil {
+// enter changes to the command's directory. PWD follows, where it is set.
+func (j *job) enter() error {
+	err := unix.Chdir(j.dir)
+	if _, ok := lookup(j.command.Env, "PWD"); ok && err == nil {
 		var dir string
 		dir, err = unix.Getwd()
-		env = set(env, "PWD", dir)
+		j.command.Env = set(j.command.Env, "PWD", dir)
 	}
-	return env, about(c.dir, err)
+	return about(j.dir, err)
 }
 
 // checkKept makes sure of -k before daemonize opens anything itself.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -30,11 +29,11 @@ func (j *job) openStreams() (err error) {
 			null, err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
 			files[fd] = null
 		case fd == 0:
-			files[0], err = openInput(name)
+			files[0], err = j.openInput(name)
 		case feeds(name):
 			files[fd], err = j.openPipe(name)
 		default:
-			files[fd], err = openOutput(name, j.command.User)
+			files[fd], err = j.openOutput(name)
 		}
 		if err != nil {
 			return about(name, err)
@@ -48,13 +47,13 @@ func (j *job) openStreams() (err error) {
 	return nil
 }
 
-func openInput(name string) (int, error) {
-	place, err := locate(name)
+func (j *job) openInput(name string) (int, error) {
+	entry, err := posix.Resolve(name, true)
 	if err != nil {
 		return -1, err
 	}
-	defer place.Close()
-	fd, err := place.Open(unix.O_RDONLY, 0)
+	defer entry.Close()
+	fd, err := j.openFile(entry, unix.O_RDONLY)
 	if err != nil {
 		return -1, err
 	}
@@ -64,7 +63,7 @@ func openInput(name string) (int, error) {
 	if isType(fd, unix.S_IFIFO) {
 		// With a writer of its own the command does not meet the end of
 		// file each time that others have written, nor before.
-		if both, err := place.Open(unix.O_RDWR, 0); err == nil {
+		if both, err := j.openFile(entry, unix.O_RDWR); err == nil {
 			unix.Close(fd)
 			fd = both
 		}
@@ -72,68 +71,59 @@ func openInput(name string) (int, error) {
 	return fd, unix.SetNonblock(fd, false)
 }
 
-func openOutput(name string, user *posix.Identity) (int, error) {
-	place, err := locate(name)
+func (j *job) openOutput(name string) (int, error) {
+	entry, err := posix.Resolve(name, true)
 	if err != nil {
 		return -1, err
 	}
-	defer place.Close()
-	fd, err := place.Open(unix.O_WRONLY|unix.O_APPEND, 0)
-	if err == unix.ENOENT {
-		fd, err = place.Open(unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL, 0o640)
-		if err == unix.EEXIST { // another daemon's start was quicker
-			return openOutput(name, user)
+	defer entry.Close()
+	const flags = unix.O_WRONLY | unix.O_APPEND
+	fd, err := j.openFile(entry, flags)
+	created := false
+	for n := 0; n < 10 && err == unix.ENOENT; n++ {
+		fd, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o640)
+		if created = err == nil; err == unix.EEXIST { // another daemon's start was quicker
+			fd, err = j.openFile(entry, flags)
 		}
-		if err != nil {
-			return -1, err
-		}
-		if err = unix.Fchmod(fd, 0o640); err == nil && user != nil {
-			err = unix.Fchown(fd, user.UID, user.GID)
-		}
-		return fd, cmp.Or(err, unix.SetNonblock(fd, false))
 	}
-	var st unix.Stat_t
-	switch {
+	switch user := j.command.User; {
 	case err == unix.ENXIO:
 		return -1, fmt.Errorf("nobody reads from this FIFO or socket: %w", err)
 	case err != nil:
 		return -1, err
-	case unix.Fstat(fd, &st) != nil:
-	case st.Mode&unix.S_IFMT == unix.S_IFCHR:
-		// The device for tests of full disks says so at once.
-		if _, err := unix.Write(fd, nil); err != nil {
-			return -1, err
+	case created:
+		if err = unix.Fchmod(fd, 0o640); err == nil && user != nil {
+			err = unix.Fchown(fd, user.UID, user.GID)
 		}
-	case unix.Geteuid() == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 && place.Control.Others():
-		return -1, errors.New("refused: it has other names (hard links), and others could have made this one")
+	case isType(fd, unix.S_IFCHR):
+		// The device for tests of full disks says so at once.
+		_, err = unix.Write(fd, nil)
 	}
-	return fd, unix.SetNonblock(fd, false)
+	return fd, cmp.Or(err, unix.SetNonblock(fd, false))
 }
 
-// locate follows links, but root only its own: anybody else's could lead to a
-// file that the other may not read or write.
-func locate(name string) (*posix.Place, error) {
-	place, err := posix.Locate(name, true)
-	if err != nil {
-		return nil, err
+// openFile opens a file that exists. Where others may add names to root's directory,
+// theirs could be made by anybody: it is root's, or the user's of the command.
+func (j *job) openFile(entry *posix.Entry, flags int) (int, error) {
+	fd, err := entry.Open(flags, 0)
+	if r := entry.Rights; err == nil && entry.Shared && r != nil && (j.command.User == nil || r.UID != j.command.User.UID) {
+		unix.Close(fd)
+		return -1, fmt.Errorf("refused: %s, who could have put it there", entry)
 	}
-	if link := place.Control.Link; link != "" {
-		place.Close()
-		return nil, fmt.Errorf("refused: %s is another user's symbolic link", posix.Escape(link))
-	}
-	return place, nil
+	return fd, err
 }
 
-// empty cuts the regular files among the streams to nothing.
-func (c *config) empty(files [3]int) error {
-	for fd, name := range [3]string{1: c.stdout, 2: c.stderr} {
-		if name == "" || !isType(files[fd], unix.S_IFREG) {
+// empty is -t: it cuts the regular files among the streams to nothing, once.
+func (j *job) empty() error {
+	for fd, name := range [3]string{1: j.stdout, 2: j.stderr} {
+		if !j.truncate || name == "" || !isType(j.command.Files[fd], unix.S_IFREG) {
 			continue
 		}
-		if err := unix.Ftruncate(files[fd], 0); err != nil {
+		if err := unix.Ftruncate(j.command.Files[fd], 0); err != nil {
 			return about(name, err)
 		}
 	}
+	j.truncate = false
 	return nil
 }
 

@@ -36,7 +36,8 @@ func (j *job) explain(targets []*target) {
 			continue
 		}
 		pids, err := t.set.living()
-		pids = slices.DeleteFunc(pids, func(pid int) bool { return !t.set.allowed(pid) })
+		denied := t.set.denied()
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return slices.Contains(denied, pid) })
 		switch {
 		case err != nil:
 			t.err = err
@@ -69,7 +70,7 @@ func (j *job) signalOnce(targets []*target) {
 // partly is the Failure that lists the members which may not be signalled, if
 // there are any: kill(2) says nothing of them.
 func (t *target) partly() error {
-	if t.set.alone || unix.Geteuid() == 0 && t.set.guard == nil {
+	if t.set.alone || unix.Geteuid() == 0 && t.set.as == nil {
 		return nil
 	}
 	if pids := t.set.denied(); len(pids) > 0 {
@@ -143,7 +144,7 @@ func (j *job) end(targets []*target) {
 // askSupervisor has the daemon's supervisor start it no more.
 func (j *job) askSupervisor(t *target) {
 	if t.daemon != nil && t.daemon.Supervisor != nil && j.scope != theProcess {
-		t.daemon.Supervisor.Signal(unix.SIGUSR1)
+		t.supervisorAs().Do(func() error { return t.daemon.Supervisor.Signal(unix.SIGUSR1) })
 	}
 }
 
@@ -201,12 +202,6 @@ func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*
 
 // gone is called when nothing is left of the set.
 func (j *job) gone(t *target) {
-	if t.set.guard != nil {
-		if alive, err := t.set.living(); err == nil && len(alive) > 0 {
-			t.err = t.survived(fmt.Errorf("%s, so only its own processes were signalled", t.set.guard))
-			return
-		}
-	}
 	j.say(t, "%s %s gone after %.1f s", t.set.name, t.set.are, time.Since(j.progress.began).Seconds())
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -19,9 +18,9 @@ type set struct {
 	group *posix.Group   // nil: not exactly a group
 	has   func(int) bool // membership; a set may grow
 	list  func() ([]int, error)
-	whole func(int) int  // the group of a member that is all in the set, else 0; or nil
-	guard *posix.Control // only processes of who has it may be signalled; nil: all
-	alone bool           // it is one process
+	whole func(int) int   // the group of a member that is all in the set, else 0; or nil
+	alone bool            // it is one process
+	as    *posix.Identity // with whose rights they are signalled; nil: the caller's
 }
 
 // setOf is the set of the scope asked for, around a group that h is in, or
@@ -168,28 +167,9 @@ func (t *target) spread(name string, root *posix.Handle, in func(int) bool, desc
 	}, err
 }
 
-// restrict makes sure, for root, that whoever controls a pidfile can have only
-// processes of their own signalled through it.
-func (s *set) restrict(f *posix.Pidfile) error {
-	switch {
-	case unix.Geteuid() != 0:
-		return nil
-	case f.Names() > 1:
-		return errors.New("refused: it has other names (hard links)")
-	case f.Control.Only(0, 0):
-		return nil
-	}
-	s.guard = &f.Control
-	pids, err := s.living()
-	if err != nil || len(pids) == 0 || slices.ContainsFunc(pids, s.allowed) {
-		return err
-	}
-	return fmt.Errorf("refused: %s, and it names %s", s.guard, posix.Describe(pids[0]))
-}
-
 // mayNot tells whether a process may not be signalled.
 func (s *set) mayNot(h *posix.Handle) bool {
-	return !s.allowed(h.PID) || h.Signal(0) == unix.EPERM
+	return s.as.Do(func() error { return h.Signal(0) }) == unix.EPERM
 }
 
 // denied lists the living members that may not be signalled.
@@ -203,16 +183,6 @@ func (s *set) denied() (pids []int) {
 		defer h.Close()
 		return !s.mayNot(h)
 	})
-}
-
-// allowed tells whether the guard lets a member be signalled.
-func (s *set) allowed(pid int) bool {
-	if s.guard == nil {
-		return true
-	}
-	var st unix.Stat_t // of the directory: the files in it may be root's
-	err := unix.Stat(posix.ProcRoot+"/"+strconv.Itoa(pid), &st)
-	return err == nil && s.guard.Only(int(st.Uid), int(st.Gid))
 }
 
 // forbidden refuses what nobody can mean: pidkill itself, a process that it
@@ -233,8 +203,8 @@ func (s *set) forbidden() error {
 // signal sends sig to all of the set. It succeeds when one of them got it;
 // EPERM: none may be signalled; ESRCH: there is none.
 func (s *set) signal(sig unix.Signal) error {
-	if s.group != nil && s.guard == nil {
-		return s.group.Signal(sig)
+	if s.group != nil {
+		return s.as.Do(func() error { return s.group.Signal(sig) })
 	}
 	best := error(unix.ESRCH)
 	done := map[int]bool{} // processes, and groups below 0
@@ -271,22 +241,20 @@ func (s *set) signalOne(pid int, sig unix.Signal, done map[int]bool) error {
 	switch {
 	case !s.has(pid) || h.Exited():
 		return unix.ESRCH
-	case !s.allowed(pid):
-		return unix.EPERM
-	case s.guard == nil && s.whole != nil:
+	case s.whole != nil:
 		if pgid := s.whole(pid); pgid > 1 && !done[-pgid] {
 			done[-pgid] = true
-			return unix.Kill(-pgid, sig)
+			return s.as.Do(func() error { return unix.Kill(-pgid, sig) })
 		} else if pgid > 1 {
 			return unix.ESRCH
 		}
 	}
-	return h.Signal(sig)
+	return s.as.Do(func() error { return h.Signal(sig) })
 }
 
-// watch waits for those that may be signalled.
+// watch waits for all of them to end.
 func (s *set) watch() *posix.Watch {
-	w := &posix.Watch{Has: func(pid int) bool { return s.has(pid) && s.allowed(pid) }, List: s.list}
+	w := &posix.Watch{Has: s.has, List: s.list}
 	if s.group != nil {
 		w.Group, w.Empty = s.group.ID, s.group.Empty
 	}

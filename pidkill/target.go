@@ -13,14 +13,15 @@ import (
 // target is what one operand stands for.
 type target struct {
 	operand string
-	name    string         // of the operand, safe to print
-	file    *posix.Pidfile // nil with -g, and where there is none
-	daemon  *posix.Daemon  // whose it is
-	set     *set           // who is to be signalled; nil: nobody, see err
-	err     error          // why not, or what went wrong later
-	same    *target        // an earlier operand with the same set
-	ended   bool           // it ran, and has been ended
-	told    bool           // that it does not run
+	name    string          // of the operand, safe to print
+	file    *posix.Pidfile  // nil with -g, and where there is none
+	daemon  *posix.Daemon   // whose it is
+	as      *posix.Identity // the user who controls the file, with whose rights all is signalled; nil: the caller's
+	set     *set            // who is to be signalled; nil: nobody, see err
+	err     error           // why not, or what went wrong later
+	same    *target         // an earlier operand with the same set
+	ended   bool            // it ran, and has been ended
+	told    bool            // that it does not run
 
 	watch   *posix.Watch // follows the set to its end
 	escaped []*posix.Handle
@@ -88,11 +89,9 @@ func (j *job) look(t *target) (err error) {
 
 // check decides whether a set may be signalled, and is there to be.
 func (j *job) check(t *target) error {
-	supervisor := t.file != nil && t.daemon.Answer == posix.Between // root's, perhaps
-	if t.file != nil && !j.force && !supervisor {
-		if err := t.set.restrict(t.file); err != nil {
-			return err
-		}
+	t.set.as = t.as
+	if t.file != nil && t.daemon.Answer == posix.Between {
+		t.set.as = t.supervisorAs()
 	}
 	if err := t.follow(); err != nil || j.status {
 		return err
@@ -102,8 +101,8 @@ func (j *job) check(t *target) error {
 	}
 	// All or nothing: without the daemon's own process the others are spared.
 	if h := t.set.root; t.file != nil && t.set.mayNot(h) && !h.Exited() {
-		if t.set.guard != nil {
-			return fmt.Errorf("refused: %s, and it names %s; nothing was sent (-f overrides)", t.set.guard, posix.Describe(h.PID))
+		if t.set.as != nil {
+			return fmt.Errorf("refused: %s, and it names %s; nothing was sent (-f overrides)", t.file.Entry, posix.Describe(h.PID))
 		}
 		return fmt.Errorf("%s: %w; nothing was sent", posix.Describe(h.PID), unix.EPERM)
 	}
@@ -125,6 +124,17 @@ func (t *target) follow() error {
 		return errNotRunning
 	}
 	return w.Err
+}
+
+// supervisorAs is with whose rights the daemon's supervisor is signalled. Root's
+// is one that root has started for this file, whoever controls that: only who
+// may write it can have its record lock.
+func (t *target) supervisorAs() *posix.Identity {
+	var st unix.Stat_t
+	if unix.Stat(fmt.Sprintf("%s/%d", posix.ProcRoot, t.daemon.Supervisor.PID), &st) == nil && st.Uid == 0 {
+		return nil
+	}
+	return t.as
 }
 
 // group is what a process group ID stands for, as an operand with -g.
@@ -176,6 +186,7 @@ func (j *job) pidfile(t *target) (err error) {
 	case err != nil:
 		return err
 	}
+	t.as = t.file.Entry.Rights
 	return j.answer(t)
 }
 

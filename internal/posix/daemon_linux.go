@@ -93,11 +93,11 @@ const (
 // FindDaemon opens a pidfile and asks whose it is, again and again while a
 // start is under way, for as long as patience says, and while the path comes to
 // name other files. With force the number in it is believed whatever the
-// evidence. Errors are those of OpenPidfile and Ask.
+// evidence, and whoever controls the file. Errors are those of OpenPidfile and Ask.
 func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		if f, err = OpenPidfile(path); err != nil {
+		if f, err = OpenPidfile(path, force); err != nil {
 			return nil, nil, err
 		}
 		d, err = f.Ask(force)

@@ -28,6 +28,15 @@ func TestMain(m *testing.M) {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}
+	if len(os.Args) == 5 && os.Args[1] == "with-uids" {
+		var ids [3]int
+		for i := range ids {
+			ids[i], _ = strconv.Atoi(os.Args[2+i])
+		}
+		fmt.Println(syscall.Setresuid(ids[0], ids[1], ids[2]))
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

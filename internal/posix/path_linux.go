@@ -2,206 +2,307 @@ package posix
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Place is a directory entry, reached step by step: the open directory stays
-// the same one whatever is renamed on the way to it afterwards.
-type Place struct {
-	Path    string // as it was given, for messages
-	Dir     int    // O_PATH descriptor of the directory
-	Name    string // the entry in it, which may not exist
-	Control Control
-	follow  bool // leave a link in the last place to the kernel
+// Entry is what a path leads to: a name in an open directory, and whose they
+// are. The directory stays the same one whatever is renamed afterwards.
+type Entry struct {
+	Path   string    // as it was given, for messages
+	Rights *Identity // the user who controls the file, which Open may find out; nil: nobody but the caller, or root
+	Shared bool      // the directory is root's, and others may add names to it
+
+	judged bool      // the caller is root, for whom it matters who controls what
+	log    bool      // no pidfile: links are followed, and a mode may be lax
+	owner  *Identity // the user whom the directory belongs to; nil: root
+	dir    int       // O_PATH
+	name   string    // which may not exist
+	magic  bool      // it is a link of proc(5), which only the kernel can follow
+	theirs string    // the path of what belongs to the user of Rights
 }
 
-// Control says who besides root could change what a path leads to.
-type Control struct {
-	Link string // the first symbolic link that is not root's: it could lead anywhere
-
-	uids, gids []int
-	world      bool
-	adds       bool   // others can add entries to the last, sticky directory
-	where      string // the first object that showed it, for messages
+// String says why a user controls the entry, for a message.
+func (e *Entry) String() string {
+	return fmt.Sprintf("%s belongs to user %s", Escape(e.theirs), Escape(UserName(e.Rights.UID)))
 }
 
-// Only tells whether nobody but root, the user and that user's primary group
-// has control. Unless it holds, root must not trust what is found there.
-func (c *Control) Only(uid, gid int) bool {
-	return !c.world &&
-		!slices.ContainsFunc(c.uids, func(id int) bool { return id != uid }) &&
-		!slices.ContainsFunc(c.gids, func(id int) bool { return id != gid })
+// Resolve finds the directory of path. Root goes there step by step. The first
+// directory that another user owns hands the rest of the way to that user,
+// with whose rights it is gone, and with whose rights the file is opened. What
+// two users control, or everybody, is refused.
+//
+// A pidfile (log is false) decides who is signalled. It may be no link, and in
+// no directory of root's that a group may change. The mode's bits for the
+// group tell also of access control lists: their mask is there (acl(5)).
+//
+// Errors are those of open(2), or say what is refused.
+func Resolve(path string, log bool) (*Entry, error) {
+	return resolve(path, log, unix.Geteuid() == 0)
 }
 
-// Others tells whether somebody besides root could have put a file where it
-// is, a hard link to somebody else's too.
-func (c *Control) Others() bool { return c.adds || !c.Only(0, 0) }
-
-func (c *Control) String() string {
-	switch {
-	case c.world:
-		return fmt.Sprintf("%s can be changed by everybody", Escape(c.where))
-	case len(c.uids) > 0:
-		return fmt.Sprintf("%s belongs to user %s", Escape(c.where), UserName(c.uids[0]))
-	case len(c.gids) > 0:
-		return fmt.Sprintf("%s can be changed by group %d", Escape(c.where), c.gids[0])
+func resolve(path string, log, judged bool) (*Entry, error) {
+	e := &Entry{Path: path, log: log, dir: -1, judged: judged}
+	w := &walk{Entry: e}
+	err := w.begin(path)
+	for err == nil && !w.arrived {
+		err = e.owner.Do(w.on)
 	}
-	return "only root has control"
-}
-
-// note adds what the owner and mode of one object on the way say. In a sticky
-// directory others can only add entries, and those show their owner.
-func (c *Control) note(where string, st *unix.Stat_t) {
-	before := len(c.uids) + len(c.gids)
-	world := false
-	if st.Uid != 0 {
-		c.uids = append(c.uids, int(st.Uid))
+	if err != nil {
+		e.Close()
+		return nil, err
 	}
-	mode := st.Mode
-	if mode&unix.S_IFMT == unix.S_IFDIR {
-		c.adds = mode&unix.S_ISVTX != 0 && mode&0o022 != 0
-	}
-	if mode&unix.S_IFMT != unix.S_IFLNK && (mode&unix.S_IFMT != unix.S_IFDIR || mode&unix.S_ISVTX == 0) {
-		if mode&unix.S_IWGRP != 0 && st.Gid != 0 {
-			c.gids = append(c.gids, int(st.Gid))
-		}
-		world = mode&unix.S_IWOTH != 0
-	}
-	if world && !c.world || c.where == "" && len(c.uids)+len(c.gids) > before {
-		c.world, c.where = c.world || world, where
-	}
+	e.Rights, e.Shared = e.owner, e.Shared && e.owner == nil
+	return e, nil
 }
 
 // maxLinks is the kernel's own limit: path_resolution(7).
 const maxLinks = 40
 
-// Locate finds the directory of path. Root goes there component by component
-// and notes who controls each, symbolic links among them; for others the
-// kernel's own walk will do. With follow, a link in the last place is gone
-// through too. The caller closes Dir. Errors are those of open(2).
-func Locate(path string, follow bool) (_ *Place, err error) {
-	p := &Place{Path: path}
-	defer func() {
-		if err != nil {
-			p.Close()
-		}
-	}()
-	if unix.Geteuid() != 0 {
-		i := strings.LastIndexByte(path, '/') + 1
-		p.Name, p.follow = path[i:], follow
-		return p, p.enter(cmp.Or(path[:i], "."))
-	}
-	rest, done := path, ""
-	for links := 0; ; {
-		if strings.HasPrefix(rest, "/") {
-			p.Close()
-			done = "/"
-		}
-		if p.Dir == 0 {
-			if err := p.enter(cmp.Or(done, ".")); err != nil {
-				return nil, err
+// walk is a way under way.
+type walk struct {
+	*Entry
+	rest    string // of the path
+	done    string // for messages
+	links   int
+	device  uint64 // of the directory
+	arrived bool
+}
+
+// on goes on until it arrives, or the rest of the way is another user's.
+func (w *walk) on() error {
+	for user := w.owner; user == w.owner; {
+		name, rest, more := strings.Cut(w.rest, "/")
+		if more {
+			err := w.enter(w.dir, name, unix.O_NOFOLLOW)
+			if err == nil {
+				w.rest = strings.TrimLeft(rest, "/")
+			}
+			if err != unix.ENOTDIR {
+				if err != nil {
+					return err
+				}
+				continue
 			}
 		}
-		name, tail, more := strings.Cut(strings.TrimLeft(rest, "/"), "/")
-		tail = strings.TrimLeft(tail, "/")
-		p.Name = name
-		if !more && !follow {
-			return p, nil
+		w.name = name
+		if w.arrived = !more && !w.log; w.arrived {
+			return nil
 		}
-		if p.inProc() {
-			// Links there are the kernel's: /dev/stdout ends in one.
-			p.Name, p.follow = strings.TrimLeft(rest, "/"), true
-			return p, nil
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(w.dir, name, target)
+		if w.arrived = err != nil && !more; w.arrived {
+			return nil // no link, or nothing there: opening it will tell
 		}
-		fd, st, err := look(p.Dir, name, unix.O_NOFOLLOW)
-		if err == unix.ENOENT && !more {
-			return p, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		switch kind := st.Mode & unix.S_IFMT; {
-		case kind == unix.S_IFLNK:
-			p.Control.note(done+name, &st)
-			if st.Uid != 0 && p.Control.Link == "" {
-				p.Control.Link = done + name
+		w.links++
+		switch {
+		case err == unix.EINVAL:
+			return unix.ENOTDIR
+		case err != nil:
+			return err
+		case w.Shared:
+			return fmt.Errorf("refused: %s is a symbolic link, and others could have made it", w.at(name))
+		case w.links > maxLinks:
+			return unix.ELOOP
+		case !w.onProc():
+			err = w.begin(string(target[:n]) + w.rest[len(name):])
+		case w.owner != nil:
+			err = unix.ELOOP // it leads to what the user could not open, as /proc/self/cwd does
+		case more:
+			if err = w.enter(w.dir, name, 0); err == nil {
+				w.rest = strings.TrimLeft(rest, "/")
 			}
-			target := make([]byte, unix.PathMax)
-			n, err := unix.Readlinkat(fd, "", target)
-			unix.Close(fd)
-			if links++; err == nil && links > maxLinks {
-				err = unix.ELOOP
-			}
-			if err != nil {
-				return nil, err
-			}
-			if rest = string(target[:n]); more {
-				rest += "/" + tail
-			}
-		case kind == unix.S_IFDIR && more:
-			p.Control.note(done+name, &st)
-			p.Close()
-			p.Dir, rest, done = fd, tail, done+name+"/"
 		default:
-			unix.Close(fd)
-			if more {
-				return nil, unix.ENOTDIR
-			}
-			return p, nil
+			w.magic, w.arrived = true, true
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// enter begins the way at a directory.
-func (p *Place) enter(dir string) error {
-	fd, st, err := look(unix.AT_FDCWD, dir, unix.O_DIRECTORY)
-	if err == nil {
-		p.Dir = fd
-		p.Control.note(dir, &st)
+// begin goes to where a path, or the target of a link, begins.
+func (w *walk) begin(path string) error {
+	w.rest = strings.TrimLeft(path, "/")
+	switch {
+	case strings.HasPrefix(path, "/"):
+		return w.enter(unix.AT_FDCWD, "/", 0)
+	case w.dir < 0:
+		return w.enter(unix.AT_FDCWD, ".", 0)
 	}
-	return err
+	return nil
 }
 
-// look opens an object only to see what it is.
-func look(at int, name string, flags int) (fd int, st unix.Stat_t, err error) {
-	if fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
-		return -1, st, err
-	}
-	if err = unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-	}
-	return fd, st, err
-}
-
-func (p *Place) inProc() bool {
-	var fs unix.Statfs_t
-	return unix.Fstatfs(p.Dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
-}
-
-// Open opens the entry, never through a symbolic link that Locate was not to
-// follow (ELOOP), and never waiting for the other end of a FIFO.
-func (p *Place) Open(flags int, mode uint32) (fd int, err error) {
-	if p.Name == "" {
-		return -1, unix.EISDIR
-	}
-	if !p.follow {
-		flags |= unix.O_NOFOLLOW
-	}
-	err = retry(func() error {
-		fd, err = unix.Openat(p.Dir, p.Name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+// enter goes to a directory, and finds out who controls it. O_DIRECTORY is what
+// makes the kernel mount what is mounted on demand (autofs).
+func (w *walk) enter(at int, name string, flags int) error {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		return err
 	})
-	return fd, err
+	if err != nil {
+		return err
+	}
+	w.Close()
+	w.dir, w.done = fd, w.at(name)
+	if name == "/" {
+		w.done = "/"
+	}
+	if !w.judged {
+		return nil
+	}
+	// Without asking a server: a user's program that never answers may be one.
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
+	if err != nil {
+		return err
+	}
+	uid := int(st.Uid)
+	device := unix.Mkdev(st.Dev_major, st.Dev_minor)
+	if device != w.device && st.Dev_major == 0 && w.owner == nil {
+		uid = cmp.Or(fuseUser(fd), uid)
+	}
+	w.device = device
+	return w.judge(uid, int(st.Gid), st.Mode)
+}
+
+// judge takes note of whose a directory is.
+func (w *walk) judge(uid, gid int, mode uint16) error {
+	sticky := mode&unix.S_ISVTX != 0 // others can add names, and change none
+	w.Shared = uid == 0 && mode&0o022 != 0
+	switch {
+	case mode&unix.S_IWOTH != 0 && !sticky:
+		return byEverybody(w.done)
+	case uid != 0 && w.owner == nil:
+		w.owner, w.theirs = identityOf(uid), w.done
+	case uid != 0 && uid != w.owner.UID:
+		return fmt.Errorf("refused: %s belongs to user %s, and the way to it to user %s", Escape(w.done), UserName(uid), UserName(w.owner.UID))
+	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
+		return byGroup(w.done, gid)
+	}
+	return nil
+}
+
+// at is the path of a name in the directory, as far as it has been gone.
+func (w *walk) at(name string) string {
+	if w.done == "" || w.done == "." || w.done == "/" {
+		return strings.TrimPrefix(w.done, ".") + name
+	}
+	return w.done + "/" + name
+}
+
+func (w *walk) onProc() bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(w.dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+}
+
+// fuseUser is the user whose program answers for the FUSE mount that an open
+// directory is on, whatever owners that program reports; 0 where it is none.
+func fuseUser(fd int) (uid int) {
+	if m := mountOf(fd); strings.HasPrefix(m.kind, "fuse") {
+		_, number, _ := strings.Cut(m.options, ",user_id=")
+		number, _, _ = strings.Cut(number, ",")
+		uid, _ = parseID(number)
+	}
+	return uid
+}
+
+// Open opens the entry, never through a symbolic link, and never waiting for
+// the other end of a FIFO. For root, what a user controls is opened with that
+// user's rights, and is a regular file unless root has put it where it is.
+func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
+	if e.name == "" {
+		return -1, unix.EISDIR
+	}
+	user := e.owner
+	if e.judged && user == nil && !e.magic && flags&unix.O_CREAT == 0 {
+		var st unix.Stat_t
+		if err := e.Stat(&st); err != nil {
+			return -1, err
+		}
+		if st.Uid != 0 {
+			user, e.theirs = identityOf(int(st.Uid)), e.Path
+		}
+	}
+	if !e.magic {
+		flags |= unix.O_NOFOLLOW
+	}
+	err = user.Do(func() error {
+		return retry(func() error {
+			fd, err = unix.Openat(e.dir, e.name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+			return err
+		})
+	})
+	if err != nil {
+		return -1, err
+	}
+	if e.judged && !e.magic {
+		err = e.judgeFile(fd, user)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	e.Rights = user
+	return fd, nil
+}
+
+// judgeFile looks at what was opened, with the rights of that user.
+func (e *Entry) judgeFile(fd int, user *Identity) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	owner := 0
+	if user != nil {
+		owner = user.UID
+	}
+	switch {
+	case (e.owner != nil || e.Shared) && st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errNotRegular
+	case e.Shared && st.Nlink > 1:
+		return errors.New("refused: it has other names (hard links), and others could have made this one")
+	case e.Shared && int(st.Uid) != owner:
+		return ErrMoved
+	case e.log:
+	case st.Mode&unix.S_IWOTH != 0:
+		return byEverybody(e.Path)
+	case st.Mode&unix.S_IWGRP != 0 && st.Uid == 0:
+		return byGroup(e.Path, int(st.Gid))
+	case st.Uid != 0 && int(st.Uid) != owner:
+		return fmt.Errorf("refused: it belongs to user %s, and its directory to user %s", UserName(int(st.Uid)), UserName(owner))
+	}
+	return nil
+}
+
+func byEverybody(path string) error {
+	return fmt.Errorf("refused: %s can be changed by everybody", Escape(path))
+}
+
+func byGroup(path string, gid int) error {
+	return fmt.Errorf("refused: %s can be changed by group %d", Escape(path), gid)
+}
+
+// Stat is lstat(2) of the entry.
+func (e *Entry) Stat(st *unix.Stat_t) error {
+	return e.owner.Do(func() error { return unix.Fstatat(e.dir, e.name, st, unix.AT_SYMLINK_NOFOLLOW) })
+}
+
+// Unlink removes the entry.
+func (e *Entry) Unlink() error {
+	return e.owner.Do(func() error { return unix.Unlinkat(e.dir, e.name, 0) })
 }
 
 // Close gives the directory's descriptor back.
-func (p *Place) Close() {
-	if p.Dir > 0 {
-		unix.Close(p.Dir)
-		p.Dir = 0
+func (e *Entry) Close() {
+	if e.dir >= 0 {
+		unix.Close(e.dir)
+		e.dir = -1
 	}
 }

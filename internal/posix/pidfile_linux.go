@@ -27,9 +27,8 @@ import (
 // on it, so all of them stay open until Close.
 type Pidfile struct {
 	Path    string
-	Place   *Place
-	Control Control // of the way to the file and of the file itself
-	Created bool    // by this start
+	Entry   *Entry
+	Created bool // by this start
 
 	file    int  // for reading, in a start also for writing: carries the record locks
 	lock    int  // in a start: read-only, carries the flock; else -1
@@ -52,21 +51,33 @@ var (
 	ErrRead = errors.New("locked for reading")
 )
 
-// OpenPidfile opens an existing pidfile for reading, without ever waiting.
-// Errors are those of open(2); what is not a regular file is refused.
-func OpenPidfile(path string) (*Pidfile, error) {
-	return openPidfile(path, unix.O_RDONLY, func(*Control) error { return nil })
+// OpenPidfile opens an existing pidfile for reading, without ever waiting. With
+// force it does not matter who controls it. Errors are those of Resolve and
+// open(2); what is not a regular file is refused.
+func OpenPidfile(path string, force bool) (*Pidfile, error) {
+	entry, err := resolve(path, false, !force && unix.Geteuid() == 0)
+	if err != nil {
+		return nil, err
+	}
+	return openPidfile(entry, unix.O_RDONLY, func(*Entry) error { return nil })
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
-// missing, for its owner alone until Reserve or Share. trust is asked before it is
-// created, and again about the file. A hard link is refused: its other name
-// may be somebody's important file.
-func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
-	f, err := openPidfile(path, unix.O_RDWR, trust)
+// missing, for its owner alone until Reserve or Share. Trust is asked about the user who
+// controls it, before it is created and again when it is open. A hard link is
+// refused: its other name may be somebody's important file.
+func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
+	open := func(flags int) (*Pidfile, error) {
+		entry, err := Resolve(path, false)
+		if err != nil {
+			return nil, err
+		}
+		return openPidfile(entry, flags, trust)
+	}
+	f, err := open(unix.O_RDWR)
 	switch {
 	case err == unix.ENOENT:
-		f, err = openPidfile(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, trust)
+		f, err = open(unix.O_RDWR | unix.O_CREAT | unix.O_EXCL)
 		if err == unix.EEXIST {
 			err = ErrMoved
 		}
@@ -77,12 +88,8 @@ func CreatePidfile(path string, trust func(*Control) error) (*Pidfile, error) {
 	return f, err
 }
 
-func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile, err error) {
-	place, err := Locate(path, false)
-	if err != nil {
-		return nil, err
-	}
-	f := &Pidfile{Path: path, Place: place, Control: place.Control, file: -1, lock: -1}
+func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile, err error) {
+	f := &Pidfile{Path: entry.Path, Entry: entry, file: -1, lock: -1}
 	defer func() {
 		if err != nil && f.Created {
 			f.Discard()
@@ -91,11 +98,11 @@ func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile
 			f.Close()
 		}
 	}()
-	if err := trust(&f.Control); err != nil {
+	if err := trust(entry); err != nil {
 		return nil, err
 	}
 	// Opening alone wakes who writes to a FIFO, and starts some devices.
-	if err := unix.Fstatat(place.Dir, place.Name, &f.stat, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+	if err := entry.Stat(&f.stat); err == nil {
 		switch f.stat.Mode & unix.S_IFMT {
 		case unix.S_IFREG:
 		case unix.S_IFLNK:
@@ -104,7 +111,7 @@ func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile
 			return nil, errNotRegular
 		}
 	}
-	if f.file, err = place.Open(flags, 0o600); err != nil {
+	if f.file, err = entry.Open(flags, 0o600); err != nil {
 		return nil, err
 	}
 	f.Created = flags&unix.O_EXCL != 0
@@ -114,8 +121,7 @@ func openPidfile(path string, flags int, trust func(*Control) error) (_ *Pidfile
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errNotRegular
 	}
-	f.Control.note(path, &f.stat)
-	return f, trust(&f.Control)
+	return f, trust(entry)
 }
 
 var errNotRegular = errors.New("refused: not a regular file")
@@ -183,9 +189,9 @@ func (f *Pidfile) TryLock(keep []int) error {
 // open(2) grants to root and to the file's owner alone, tells it from that of
 // somebody who merely may read the file.
 func (f *Pidfile) openLock() error {
-	fd, err := f.Place.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
+	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
 	if err == unix.EPERM { // a lockfile may be another user's
-		fd, err = f.Place.Open(unix.O_RDONLY, 0)
+		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
 	}
 	if err == unix.ENOENT {
 		return ErrMoved
@@ -349,7 +355,7 @@ func (f *Pidfile) Missing() bool { return f.current() == unix.ENOENT }
 // current is ErrMoved if the path names another file, ENOENT if none.
 func (f *Pidfile) current() error {
 	var st unix.Stat_t
-	err := unix.Fstatat(f.Place.Dir, f.Place.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := f.Entry.Stat(&st)
 	if err == nil && !f.is(&st) {
 		return ErrMoved
 	}
@@ -359,7 +365,12 @@ func (f *Pidfile) current() error {
 // IsAt tells whether another path leads to the same file.
 func (f *Pidfile) IsAt(path string) bool {
 	var st unix.Stat_t
-	return unix.Stat(path, &st) == nil && f.is(&st)
+	entry, err := Resolve(path, false)
+	if err != nil {
+		return false
+	}
+	defer entry.Close()
+	return entry.Stat(&st) == nil && f.is(&st)
 }
 
 // read reads the time the file was written, and then its content: who writes
@@ -457,7 +468,7 @@ func (f *Pidfile) Write(pid int) error {
 // write it.
 func (f *Pidfile) Remove(d *Daemon) error {
 	file := f.file
-	fd, err := f.Place.Open(unix.O_RDWR, 0)
+	fd, err := f.Entry.Open(unix.O_RDWR, 0)
 	if err == nil {
 		f.file = fd
 		defer func() {
@@ -502,7 +513,7 @@ func (f *Pidfile) RemoveOwn() {
 func (f *Pidfile) unlink() error {
 	err := f.current()
 	if err == nil {
-		err = unix.Unlinkat(f.Place.Dir, f.Place.Name, 0)
+		err = f.Entry.Unlink()
 	}
 	if err == unix.ENOENT {
 		err = ErrMoved
@@ -530,13 +541,14 @@ func (f *Pidfile) Close() {
 		}
 	}
 	f.file, f.lock = -1, -1
-	f.Place.Close()
+	f.Entry.Close()
 }
 
 // mount is a line of proc_pid_mountinfo(5).
 type mount struct {
-	device string // of the superblock, as proc_locks(5) writes it: fe:00
-	kind   string // ext4, nfs4, ...
+	device  string // of the superblock, as proc_locks(5) writes it: fe:00
+	kind    string // ext4, nfs4, ...
+	options string // of the superblock
 }
 
 // mountOf finds the mount of an open file, nothing where /proc does not tell:
@@ -553,7 +565,7 @@ func mountOf(fd int) (m mount) {
 		}
 		var major, minor int
 		if _, err := fmt.Sscanf(f[2], "%d:%d", &major, &minor); err == nil {
-			m = mount{fmt.Sprintf("%02x:%02x", major, minor), f[dash+1]}
+			m = mount{fmt.Sprintf("%02x:%02x", major, minor), f[dash+1], f[len(f)-1]}
 		}
 	}
 	return m

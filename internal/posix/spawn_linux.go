@@ -17,22 +17,19 @@ type Command struct {
 	Path    string
 	Argv    []string
 	Env     []string
-	Files   [3]int // become descriptors 0, 1 and 2
-	Inherit []int  // further descriptors that stay open under their numbers
-	User    *Identity
-}
-
-// Identity is whom a command runs as.
-type Identity struct {
-	UID, GID int
-	Groups   []int
+	Files   [3]int    // become descriptors 0, 1 and 2
+	Inherit []int     // further descriptors that stay open under their numbers
+	User    *Identity // whom it is for; Spawn and Exec do not change users
 }
 
 // Spawn starts the command as the leader of a new process group in the
 // caller's session and returns once execve(2) has succeeded. Its error is an
 // errno of that call, or of the fork.
 func (c *Command) Spawn() (pid int, err error) {
-	if err := c.prepare(); err != nil {
+	if err := c.CloseOthers(); err != nil {
+		return 0, err
+	}
+	if err := resetForExec(); err != nil {
 		return 0, err
 	}
 	files, above, err := c.clearOfInherited()
@@ -42,20 +39,12 @@ func (c *Command) Spawn() (pid int, err error) {
 	if above >= 0 {
 		defer unix.Close(above)
 	}
-	attr := &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(c.Path, c.Argv, &syscall.ProcAttr{
 		Env:   c.Env,
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
-	}
-	if c.User != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(c.User.UID), Gid: uint32(c.User.GID)}
-		for _, gid := range c.User.Groups {
-			attr.Sys.Credential.Groups = append(attr.Sys.Credential.Groups, uint32(gid))
-		}
-		clearAmbient()
-	}
-	pid, err = syscall.ForkExec(c.Path, c.Argv, attr)
-	IgnoreFileSizeSignal() // prepare took that back, and opened these for all:
+	})
+	IgnoreFileSizeSignal() // resetForExec took that back
 	for _, fd := range c.Inherit {
 		unix.CloseOnExec(fd)
 	}
@@ -80,10 +69,11 @@ func (c *Command) clearOfInherited() (files []uintptr, above int, err error) {
 	return files, above, nil
 }
 
-// Exec makes the caller become the command. It returns only with an error,
-// and then the caller is the user that it was.
+// Exec makes the process become the command, with the rights of the calling
+// thread. It returns only with an error. Descriptors above 2 are left as they
+// are: see CloseOthers.
 func (c *Command) Exec() error {
-	if err := c.prepare(); err != nil {
+	if err := resetForExec(); err != nil {
 		return err
 	}
 	// On failure the caller has something to say on its own standard error.
@@ -100,47 +90,12 @@ func (c *Command) Exec() error {
 			return err
 		}
 	}
-	if c.User != nil {
-		gid := syscall.Getgid()
-		groups, err := syscall.Getgroups()
-		if err != nil {
-			return err
-		}
-		defer func() {
-			syscall.Setresuid(0, 0, 0)
-			syscall.Setresgid(gid, gid, gid)
-			syscall.Setgroups(groups)
-		}()
-		if err := become(c.User); err != nil {
-			return err
-		}
-	}
 	return syscall.Exec(c.Path, c.Argv, c.Env)
 }
 
-// become switches user, but for the saved user ID: execve(2) overwrites that
-// one with the effective, and clears what capabilities are left but ambient
-// ones (capabilities(7)). Until then root can come back to clean up.
-func become(u *Identity) error {
-	clearAmbient()
-	if err := syscall.Setgroups(u.Groups); err != nil {
-		return err
-	}
-	if err := syscall.Setresgid(u.GID, u.GID, u.GID); err != nil {
-		return err
-	}
-	return syscall.Setresuid(u.UID, u.UID, 0)
-}
-
-// clearAmbient gives up the ambient capabilities, which survive a change of
-// user where SECBIT_NO_SETUID_FIXUP is set (capabilities(7)). Each thread has
-// its own: the caller stays on this one.
-func clearAmbient() {
-	runtime.LockOSThread()
-	unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-}
-
-func (c *Command) prepare() error {
+// CloseOthers sees to it that of the descriptors from 3 on execve(2) leaves
+// those of Inherit open, and no others.
+func (c *Command) CloseOthers() error {
 	if err := closeOnExec(); err != nil {
 		return err
 	}
@@ -149,9 +104,14 @@ func (c *Command) prepare() error {
 			return fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}
+	return nil
+}
+
+// resetForExec gives signals and the mask of this thread, which the command
+// inherits, their defaults.
+func resetForExec() error {
 	resetSignals()
-	// Only the mask of the thread that forks counts. Tying a goroutine to
-	// its thread costs another thread, so do it only where it is needed.
+	// Tying a goroutine to its thread costs another thread: only where needed.
 	var mask, none unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &mask); err != nil {
 		return err

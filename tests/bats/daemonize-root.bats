@@ -173,7 +173,7 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
             done
         done
         # shellcheck disable=SC2086
-        refused "is another user's symbolic link" $user -o theirs/link
+        refused "theirs/link: permission denied" $user -o theirs/link
     done
     [[ $(stat -c '%i %s %y %z %U %a' mine/file) == "$before" && $(<mine/file) == precious ]]
     [[ ! -e mine/none && ! -e mine/new ]]
@@ -192,10 +192,13 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
     # Root makes them, as the kernel may not let others (protected_hardlinks).
     ln mine/file theirs/hard
     ln mine/file sticky/hard
-    for dir in theirs sticky; do
-        refused "hard links" -u nobody -o $dir/hard
-        refused "hard links" -t -o $dir/hard
-        refused "" -u nobody -p $dir/hard
+    for option in -o "-t -o" -i; do
+        # shellcheck disable=SC2086
+        refused "hard links" -u nobody $option sticky/hard
+        # shellcheck disable=SC2086
+        refused "permission denied" $option theirs/hard
     done
+    refused "" -u nobody -p theirs/hard
+    refused "" -u nobody -p sticky/hard
     [[ $(<mine/file) == 4194304 && $(stat -c '%U %a' mine/file) == "root 600" ]]
 }

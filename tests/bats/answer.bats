@@ -410,7 +410,7 @@ if os.fork() == 0:
     daemonize -s -r -p app.pid -o log sleep 1000
     pid=$(<app.pid)
     supervisor=$(stat_field "$pid" 4)
-    strace -f -qq -o trace -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:delay_enter=500000 3>&- 2>/dev/null &
+    strace -f -qq -o trace -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:delay_enter=3000000 3>&- 2>/dev/null &
     tracer=$!
     traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
     eventually 10 traced

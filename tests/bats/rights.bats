@@ -420,3 +420,35 @@ kill_refused() {
     run --separate-stderr -125 timeout 20 daemonize -p mine/m/new sleep 1000
     [[ $stderr == "daemonize: mine/m/new: refused: mine/m belongs to user $user, "* ]] || fail "$stderr"
 }
+
+@test "a command that its user traces: its end is seen, and how it ended" {
+    need_python
+    cat >traced.py <<'END'
+import ctypes, os, signal, sys, time
+# Traces its parent, ends it, and never waits for it.
+me = os.getpid()
+if os.fork():
+    time.sleep(1000)
+os.setsid()
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+if libc.ptrace(0x4206, me, None, None):  # PTRACE_SEIZE
+    print("cannot trace: " + os.strerror(ctypes.get_errno()), flush=True)
+os.kill(me, signal.SIGUSR1)
+libc.ptrace(7, me, None, signal.SIGUSR1) # PTRACE_CONT, once it stops for the signal
+for _ in range(200):
+    if libc.ptrace(7, me, None, signal.SIGUSR1) == 0:
+        break
+    time.sleep(0.01)
+time.sleep(1000)
+END
+    chmod 644 traced.py
+    run --separate-stderr -3 timeout 20 daemonize -u "$user:$user" -w 10 -o out "$PYTHON" "$T/traced.py"
+    [[ ! -s out ]] || skip "$(<out)"
+    [[ $stderr == *" ended: killed by SIGUSR1 after "* ]] || fail "$stderr"
+    end_all
+    # Supervised, it counts as a failure too.
+    daemonize_u -s -r -R 2 -p app.pid -o out -e out "$PYTHON" "$T/traced.py"
+    eventually 20 test ! -e app.pid
+    end_all
+}

@@ -194,8 +194,10 @@ func (j *job) launch() error {
 			group.End(ending...)
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
-		if h, err := posix.Pin(pid); err == nil && j.command.User != nil {
-			go tellEnd(h)
+		if j.command.User != nil {
+			if h, err := posix.Pin(pid); err == nil {
+				go tellEnd(h)
+			}
 		}
 	}
 	if j.pidfile != nil {

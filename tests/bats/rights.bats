@@ -23,7 +23,7 @@ setup() {
 teardown() {
     local pid
     for pid in ${servers-}; do kill "$pid" 2>/dev/null || :; done
-    umount -l "${mount:-$T/none}" 2>/dev/null || : # a mount of its program's that has been killed
+    while umount -l "${mount:-$T/none}" 2>/dev/null; do :; done # a mount of its program's that has been killed
     test_teardown
 }
 
@@ -451,4 +451,43 @@ END
     daemonize_u -s -r -R 2 -p app.pid -o out -e out "$PYTHON" "$T/traced.py"
     eventually 20 test ! -e app.pid
     end_all
+}
+
+@test "a directory that is mounted on demand" {
+    need_python
+    grep -qw autofs /proc/filesystems || skip "needs autofs"
+    mkdir theirs/auto
+    mount=$T/theirs/auto
+    for args in "-p theirs/auto/app.pid" "-o theirs/auto/log" "-i theirs/auto/none" "-c theirs/auto"; do
+        rm -f hold mounted
+        mkfifo hold
+        "$PYTHON" "$BATS_TEST_DIRNAME/automount.py" "$mount" "$user" <>hold >mounted 2>&1 3>&- &
+        servers=$!
+        eventually 10 test -s mounted
+        [[ $(<mounted) == ready ]] || skip "$(<mounted)"
+        # shellcheck disable=SC2086
+        run timeout 20 daemonize -u "$user:$user" $args sleep 1000
+        grep -q mounted mounted || fail "$args: nothing was mounted: $output"
+        [[ $status -eq 0 || $args == -i* ]] || fail "$args: $output"
+        end_all # that program too
+        umount -l "$mount" && umount -l "$mount"
+    done
+}
+
+@test "-s: a command that joins its supervisor's group is ended by the first stop" {
+    need_python
+    for file in app.pid theirs/app.pid; do
+        daemonize_u -s -p "$file" -o /dev/null "$PYTHON" -c '
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.setpgid(0, os.getpgid(os.getppid()))
+time.sleep(1000)'
+        pid=$(<"$file")
+        joined() { [[ $(stat_field "$pid" 5) == "$(stat_field "$pid" 6)" ]]; }
+        eventually 10 joined
+        run -0 timeout 60 pidkill -t 1 "$file"
+        not alive "$pid"
+        [[ ! -e $file ]]
+        eventually 10 nothing_left
+    done
 }

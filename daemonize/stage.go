@@ -62,7 +62,7 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 		unix.Kill(pid, unix.SIGKILL)
 		if h, no := posix.Pin(pid); no == nil {
 			if h.Wait(stageStopped) {
-				posix.Reap(pid)
+				h.Reap()
 			}
 			h.Close()
 		}

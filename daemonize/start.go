@@ -194,6 +194,11 @@ func (j *job) launch() error {
 			group.End(ending...)
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
+		if j.command.User != nil {
+			if h, err := posix.Pin(pid); err == nil {
+				go tellEnd(h)
+			}
+		}
 	}
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(pid); err != nil {
@@ -204,6 +209,15 @@ func (j *job) launch() error {
 	}
 	j.group, j.began = group, began
 	return nil
+}
+
+// tellEnd tells daemonize of the command's end, as SIGCHLD does unless the user
+// traces the command (ptrace(2)): then the tracer is told, and may say nothing.
+func tellEnd(h *posix.Handle) {
+	if h.WaitEnd() {
+		unix.Kill(unix.Getpid(), unix.SIGCHLD)
+	}
+	h.Close()
 }
 
 // spawn starts the command, once the logs have been emptied.

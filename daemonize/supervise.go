@@ -115,6 +115,10 @@ func (s *supervisor) reap() {
 		case err == unix.EINTR:
 			continue
 		case err != nil || pid <= 0:
+			if s.group != nil && !s.ended && s.group.Leader.Exited() { // but is traced
+				s.how, err = s.group.Leader.Reap()
+				s.ended = err == nil
+			}
 			return
 		case s.group != nil && pid == s.group.ID:
 			s.ended, s.how = true, status

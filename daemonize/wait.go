@@ -95,7 +95,7 @@ func (j *job) await() error {
 func (j *job) tooEarly() error {
 	after := time.Since(j.began)
 	j.group.End(ending...)
-	how, err := posix.Reap(j.group.ID)
+	how, err := j.group.Leader.Reap()
 	if err != nil {
 		return about(j.config.command[0], err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,6 +136,34 @@ func (h *Handle) Wait(d time.Duration) bool {
 		waitAny([]*Handle{h}, left)
 	}
 	return true
+}
+
+// WaitEnd waits for the process to end. False: this kernel has no way to.
+func (h *Handle) WaitEnd() bool {
+	for h.fd >= 0 && !h.Exited() {
+		waitAny([]*Handle{h}, time.Hour)
+	}
+	return h.fd >= 0
+}
+
+// Reap takes the status of a child that has Exited. Who traces it (ptrace(2)) is
+// to take it first, and may never: then it is read where /proc tells it.
+func (h *Handle) Reap() (status unix.WaitStatus, err error) {
+	pid := 0
+	err = retry(func() error {
+		pid, err = unix.Wait4(h.PID, &status, unix.WNOHANG, nil)
+		return err
+	})
+	if err != nil || pid == h.PID {
+		return status, err
+	}
+	line, err := os.ReadFile(ProcRoot + "/" + strconv.Itoa(h.PID) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	text := strings.TrimSpace(string(line))
+	code, err := strconv.Atoi(text[strings.LastIndexByte(text, ' ')+1:]) // exit_code is the last field
+	return unix.WaitStatus(code), err
 }
 
 // reaped waits at most so long for the process's parent to reap it. Kernels

@@ -23,7 +23,7 @@ setup() {
 teardown() {
     local pid
     for pid in ${servers-}; do kill "$pid" 2>/dev/null || :; done
-    umount -l "${mount:-$T/none}" 2>/dev/null || : # a mount of its program's that has been killed
+    while umount -l "${mount:-$T/none}" 2>/dev/null; do :; done # a mount of its program's that has been killed
     test_teardown
 }
 
@@ -419,4 +419,75 @@ kill_refused() {
     run ! timeout 20 pidkill mine/m/run
     run --separate-stderr -125 timeout 20 daemonize -p mine/m/new sleep 1000
     [[ $stderr == "daemonize: mine/m/new: refused: mine/m belongs to user $user, "* ]] || fail "$stderr"
+}
+
+@test "a command that its user traces: its end is seen, and how it ended" {
+    need_python
+    cat >traced.py <<'END'
+import ctypes, os, signal, sys, time
+# Traces its parent, ends it, and never waits for it.
+me = os.getpid()
+if os.fork():
+    time.sleep(1000)
+os.setsid()
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+if libc.ptrace(0x4206, me, None, None):  # PTRACE_SEIZE
+    print("cannot trace: " + os.strerror(ctypes.get_errno()), flush=True)
+os.kill(me, signal.SIGUSR1)
+libc.ptrace(7, me, None, signal.SIGUSR1) # PTRACE_CONT, once it stops for the signal
+for _ in range(200):
+    if libc.ptrace(7, me, None, signal.SIGUSR1) == 0:
+        break
+    time.sleep(0.01)
+time.sleep(1000)
+END
+    chmod 644 traced.py
+    run --separate-stderr -3 timeout 20 daemonize -u "$user:$user" -w 10 -o out "$PYTHON" "$T/traced.py"
+    [[ ! -s out ]] || skip "$(<out)"
+    [[ $stderr == *" ended: killed by SIGUSR1 after "* ]] || fail "$stderr"
+    end_all
+    # Supervised, it counts as a failure too.
+    daemonize_u -s -r -R 2 -p app.pid -o out -e out "$PYTHON" "$T/traced.py"
+    eventually 20 test ! -e app.pid
+    end_all
+}
+
+@test "a directory that is mounted on demand" {
+    need_python
+    grep -qw autofs /proc/filesystems || skip "needs autofs"
+    mkdir theirs/auto
+    mount=$T/theirs/auto
+    for args in "-p theirs/auto/app.pid" "-o theirs/auto/log" "-i theirs/auto/none" "-c theirs/auto"; do
+        rm -f hold mounted
+        mkfifo hold
+        "$PYTHON" "$BATS_TEST_DIRNAME/automount.py" "$mount" "$user" <>hold >mounted 2>&1 3>&- &
+        servers=$!
+        eventually 10 test -s mounted
+        [[ $(<mounted) == ready ]] || skip "$(<mounted)"
+        # shellcheck disable=SC2086
+        run timeout 20 daemonize -u "$user:$user" $args sleep 1000
+        grep -q mounted mounted || fail "$args: nothing was mounted: $output"
+        [[ $status -eq 0 || $args == -i* ]] || fail "$args: $output"
+        end_all # that program too
+        umount -l "$mount" && umount -l "$mount"
+    done
+}
+
+@test "-s: a command that joins its supervisor's group is ended by the first stop" {
+    need_python
+    for file in app.pid theirs/app.pid; do
+        daemonize_u -s -p "$file" -o /dev/null "$PYTHON" -c '
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.setpgid(0, os.getpgid(os.getppid()))
+time.sleep(1000)'
+        pid=$(<"$file")
+        joined() { [[ $(stat_field "$pid" 5) == "$(stat_field "$pid" 6)" ]]; }
+        eventually 10 joined
+        run -0 timeout 60 pidkill -t 1 "$file"
+        not alive "$pid"
+        [[ ! -e $file ]]
+        eventually 10 nothing_left
+    done
 }

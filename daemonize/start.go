@@ -290,16 +290,29 @@ func (j *job) become(ready func() error) error {
 // cannot go and has the locks open: so they are taken from it, as the last.
 func (j *job) undo() {
 	j.notify.close()
-	if j.pidfile != nil {
+	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Path)) {
 		j.pidfile.RemoveOwn()
 		j.pidfile.Unlock()
 	}
-	if j.lockfile != nil {
+	if j.lockfile != nil && !j.leaves(j.lockfile, "") {
 		if j.lockfile.Created {
 			j.lockfile.RemoveOwn()
 		}
 		j.lockfile.Unlock()
 	}
+}
+
+// leaves tells whether a command that ran has left somebody outside its group,
+// who has the file locked, and says who that is.
+func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
+	if j.group == nil {
+		return false
+	}
+	heirs := f.Heirs()
+	if len(heirs) > 0 {
+		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Path), posix.DescribeAll(heirs), remedy)
+	}
+	return len(heirs) > 0
 }
 
 // lookupUser finds the user of -u, and whom to become: nobody, if that is

@@ -252,10 +252,11 @@ READY=1"); exec sleep 1000'
 @test "-n: where there is no /run, or it is read-only: TMPDIR, then /tmp" {
     need_root
     need_namespaces
-    mkdir tmp "$(printf %0200d 0)"
+    mkdir tmp theirs "$(printf %0200d 0)"
+    chown nobody theirs
     # A directory on proc(5) cannot be made: ENOENT, as if /run were not there.
     for run in "tmpfs -o ro" proc; do
-        for tmpdir in "$T/tmp" "$T/none" "$T/$(printf %0200d 0)" tmp ""; do
+        for tmpdir in "$T/tmp" "$T/none" "$T/theirs" "$T/$(printf %0200d 0)" tmp ""; do
             rm -f app.pid path
             TMPDIR=$tmpdir unshare -m sh -c "mount -t $run none /run; "'exec daemonize -c . -n 20 -p app.pid \
                 sh -c "echo \$NOTIFY_SOCKET >path; ./say READY=1; exec sleep 1000"'
@@ -265,7 +266,7 @@ READY=1"); exec sleep 1000'
             end_all
         done
     done
-    [[ -z $(ls tmp) && -z $(ls 0*) ]]
+    [[ -z $(ls -A tmp)$(ls -A theirs)$(ls -A 0*/) ]]
 }
 
 @test "-n: ERRNO= is a failure at once, with the command's own words" {

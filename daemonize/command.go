@@ -20,16 +20,6 @@ const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 // one if it has a slash, else those along PATH. The error is a Failure with
 // the status of what execvp(3) would say: 127, or 126 if it could be found.
 func candidates(name, path string) (files []string, err error) {
-	absolute := func(file string) (string, error) {
-		if strings.HasPrefix(file, "/") {
-			return file, nil
-		}
-		dir, err := unix.Getwd()
-		if err != nil {
-			return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
-		}
-		return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(file, "./"), nil
-	}
 	if strings.Contains(name, "/") {
 		file, err := absolute(name)
 		if err == nil {
@@ -69,6 +59,18 @@ func candidates(name, path string) (files []string, err error) {
 		return nil, execFailure(name, found)
 	}
 	return files, nil
+}
+
+// absolute is the name of a file in whatever directory daemonize will be.
+func absolute(file string) (string, error) {
+	if strings.HasPrefix(file, "/") {
+		return file, nil
+	}
+	dir, err := unix.Getwd()
+	if err != nil {
+		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
+	}
+	return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(file, "./"), nil
 }
 
 // executable checks what can be known before execve(2).

@@ -144,3 +144,19 @@ func TestHelp(t *testing.T) {
 		t.Errorf("%d options in the help, %d in the table", n, len(options))
 	}
 }
+
+func TestCallers(t *testing.T) {
+	for name, want := range map[string]int{
+		"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/0": 0, "/dev/fd/17": 17, "/proc/self/fd/3": 3,
+		"": -1, "stdout": -1, "/dev/fd": -1, "/dev/fd/": -1, "/dev/fd/x": -1, "/dev/fd/-1": -1, "/dev/fd/3/x": -1, "/dev/fd/99999999999": -1,
+		"/fd/3": -1, "/proc/self/dev/fd/3": -1, "/proc/1/fd/3": -1, "|/dev/stdout": -1, "/dev/null": -1,
+	} {
+		fd, ok := callers(name)
+		if !ok {
+			fd = -1
+		}
+		if fd != want {
+			t.Errorf("%s: %d, want %d", name, fd, want)
+		}
+	}
+}

@@ -63,6 +63,14 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 // returns is to be closed also when it failed half-way.
 func listenIn(base string) (s *notifySocket, err error) {
 	s = &notifySocket{fd: -1}
+	entry, err := posix.Resolve(base+"/", true)
+	if err != nil {
+		return s, err
+	}
+	entry.Close()
+	if entry.Rights != nil { // who could put something else in its place, for root to remove
+		return s, fmt.Errorf("refused: %s is user %s's", posix.Escape(base), posix.UserName(entry.Rights.UID))
+	}
 	if s.dir, err = os.MkdirTemp(base, "daemonize."); err != nil {
 		return s, err
 	}

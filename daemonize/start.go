@@ -109,6 +109,11 @@ func (j *job) prepare() error {
 		return err
 	}
 	j.command = &posix.Command{Env: j.environment(user), User: id}
+	if j.supervised {
+		if err := j.rememberNames(); err != nil {
+			return err
+		}
+	}
 	if id != nil {
 		return nil // the command is looked for as that user
 	}
@@ -127,6 +132,33 @@ func (j *job) find() (err error) {
 		j.argv = append(j.files[:1:1], j.argv[1:]...) // true also in another directory
 	}
 	return nil
+}
+
+// rememberNames makes the names absolute that are looked for anew later, when
+// the supervisor is not in the caller's directory any more.
+func (j *job) rememberNames() (err error) {
+	command := slices.Clone(j.config.command)
+	for _, name := range []*string{&j.dir, &j.stdout, &j.stderr, &command[0]} {
+		isFile := *name != "" && !feeds(*name)
+		if name == &command[0] {
+			isFile = strings.Contains(*name, "/") // else it is looked for in PATH
+		}
+		if isFile && err == nil {
+			*name, err = absolute(*name)
+		}
+	}
+	j.config.command = command
+	return err
+}
+
+// again finds out what the names of the logs, of the command and of its
+// directory lead to by now, for the next run.
+func (j *job) again() error {
+	err := j.reopen()
+	if err == nil && j.command.User == nil { // else the second stage does the rest
+		err = cmp.Or(j.find(), j.enter())
+	}
+	return err
 }
 
 // acquire takes the locks, which the command inherits.
@@ -272,16 +304,29 @@ func (j *job) become(ready func() error) error {
 // cannot go and has the locks open: so they are taken from it, as the last.
 func (j *job) undo() {
 	j.notify.close()
-	if j.pidfile != nil {
+	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Path)) {
 		j.pidfile.RemoveOwn()
 		j.pidfile.Unlock()
 	}
-	if j.lockfile != nil {
+	if j.lockfile != nil && !j.leaves(j.lockfile, "") {
 		if j.lockfile.Created {
 			j.lockfile.RemoveOwn()
 		}
 		j.lockfile.Unlock()
 	}
+}
+
+// leaves tells whether a command that ran has left somebody outside its group,
+// who has the file locked, and says who that is.
+func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
+	if j.group == nil {
+		return false
+	}
+	heirs := f.Heirs()
+	if len(heirs) > 0 {
+		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Path), posix.DescribeAll(heirs), remedy)
+	}
+	return len(heirs) > 0
 }
 
 // lookupUser finds the user of -u, and whom to become: nobody, if that is
@@ -327,14 +372,23 @@ func (j *job) enter() error {
 	return about(j.dir, err)
 }
 
-// checkKept makes sure of -k before daemonize opens anything itself.
+// checkKept makes sure of the caller's descriptors that are asked for, before
+// daemonize opens anything itself.
 func (c *config) checkKept() error {
-	for _, fd := range c.keep {
-		// The runtime has descriptors of its own: those have the flag, and
-		// nothing inherited has it.
+	// The runtime has descriptors of its own: those have the flag, and nothing
+	// inherited has it.
+	open := func(fd int) bool {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return err == nil && flags&unix.FD_CLOEXEC == 0
+	}
+	for _, fd := range c.keep {
+		if !open(fd) {
 			return fmt.Errorf("-k: descriptor %d: not open", fd)
+		}
+	}
+	for _, name := range []string{c.stdin, c.stdout, c.stderr} {
+		if fd, ok := callers(name); ok && !open(fd) {
+			return about(name, unix.EBADF)
 		}
 	}
 	return nil

@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +18,11 @@ func (j *job) openStreams() (err error) {
 	files := &j.command.Files
 	null := -1 // one description for all, for speed
 	for fd, name := range [3]string{j.stdin, j.stdout, j.stderr} {
-		kept := j.foreground || slices.Contains(j.keep, fd)
+		own, isOwn := callers(name)
 		switch {
-		case name == "" && kept:
+		case isOwn:
+			files[fd], err = duplicate(own, fd == 0)
+		case name == "" && j.kept(fd):
 			files[fd] = fd
 		case name == "" && fd == 2:
 			files[2] = files[1]
@@ -39,10 +43,68 @@ func (j *job) openStreams() (err error) {
 			return about(name, err)
 		}
 	}
-	// One file by two paths: with a description each, a -t or a program
-	// that seeks would have one stream overwrite the other.
-	if j.stdout != "" && j.stderr != "" && sameFile(files[1], files[2]) {
+	if j.share(files[1], files[2]) {
 		files[2] = files[1]
+	}
+	return nil
+}
+
+// share tells whether standard error goes where standard output does: by
+// default, and to one file by two paths. With a description each, a -t or a
+// program that seeks would have one stream overwrite the other.
+func (j *job) share(stdout, stderr int) bool {
+	if j.stderr == "" {
+		return !j.kept(2)
+	}
+	return j.stdout != "" && sameFile(stdout, stderr)
+}
+
+// kept tells whether a standard stream stays the caller's, unless it is named.
+func (j *job) kept(fd int) bool { return j.foreground || slices.Contains(j.keep, fd) }
+
+// callers is the descriptor of daemonize's caller that a name stands for. It
+// is meant itself: to open what it leads to once more would fail on a socket
+// and after su(1), and write to a file from its beginning.
+func callers(name string) (fd int, ok bool) {
+	if i := slices.Index([]string{"/dev/stdin", "/dev/stdout", "/dev/stderr"}, name); i >= 0 {
+		return i, true
+	}
+	digits, ok := strings.CutPrefix(name, "/dev/fd/")
+	if !ok {
+		digits, ok = strings.CutPrefix(name, "/proc/self/fd/")
+	}
+	fd, err := number(digits, 10, 0, math.MaxInt32, "")
+	return fd, ok && err == nil
+}
+
+// duplicate makes a descriptor for the same open file.
+func duplicate(fd int, input bool) (int, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return -1, err
+	}
+	if mode := flags & unix.O_ACCMODE; input && mode == unix.O_WRONLY || !input && mode == unix.O_RDONLY {
+		return -1, unix.EBADF
+	}
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+}
+
+// reopen opens the files of -o and -e by their names anew: as the supervisor's
+// own standard output and error, which the next run gets.
+func (j *job) reopen() error {
+	for fd, name := range [3]string{1: j.stdout, 2: j.stderr} {
+		if _, isOwn := callers(name); name == "" || isOwn || feeds(name) {
+			continue
+		}
+		file, err := j.openOutput(name)
+		if err != nil {
+			return about(name, err)
+		}
+		unix.Dup3(file, fd, 0)
+		unix.Close(file)
+	}
+	if j.share(1, 2) {
+		unix.Dup3(1, 2, 0)
 	}
 	return nil
 }

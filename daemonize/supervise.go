@@ -40,6 +40,7 @@ type supervisor struct {
 	failures int // in a row
 
 	children chan os.Signal
+	hangups  chan os.Signal
 	relog    chan *logger
 	lines    chan string   // to say
 	said     chan struct{} // closed when the last line was
@@ -60,10 +61,11 @@ func (j *job) prepareToStay() error {
 // that was because the supervisor was told to end.
 func (j *job) supervise() bool {
 	s := &supervisor{
-		job: j, children: make(chan os.Signal, 1), relog: make(chan *logger),
+		job: j, children: make(chan os.Signal, 1), hangups: make(chan os.Signal, 1), relog: make(chan *logger),
 		lines: make(chan string, 16), said: make(chan struct{}),
 	}
 	signal.Notify(s.children, unix.SIGCHLD)
+	signal.Notify(s.hangups, unix.SIGHUP)
 	j.adopt()
 	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when
@@ -87,6 +89,10 @@ func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
 		}
 		select {
 		case <-s.children:
+		case <-s.hangups:
+			if err := s.reopen(); err != nil {
+				s.say("%v", err)
+			}
 		case l := <-s.relog:
 			s.startLogger(l)
 		case <-s.asked:
@@ -280,6 +286,9 @@ func (s *supervisor) restart() bool {
 
 // begin starts another run.
 func (s *supervisor) begin() error {
+	if err := s.again(); err != nil {
+		return err
+	}
 	if s.pidfile != nil {
 		if err := s.pidfile.Restart(); err != nil {
 			return err
@@ -349,8 +358,12 @@ func (s *supervisor) speak(lines <-chan string) {
 }
 
 // adopt makes the command's streams the supervisor's own, so that nobody waits
-// for the end of the caller's.
+// for the end of the caller's, and leaves the caller's directory, if it is not
+// in the command's already.
 func (j *job) adopt() {
+	if j.command.User != nil {
+		unix.Chdir("/")
+	}
 	files := &j.command.Files
 	for i, fd := range files {
 		if fd != i {

@@ -92,6 +92,19 @@ func (f *Pidfile) Kin() (pids []int, own bool) {
 	return pids, own
 }
 
+// Heirs are the other processes that have the flock of this start, as far as
+// the caller may see. One in the middle of execve(2) may be missed by one look.
+func (f *Pidfile) Heirs() (pids []int) {
+	for looks := 0; looks < 2 && pids == nil; looks++ {
+		for _, h := range f.holders() {
+			if h.pid != os.Getpid() {
+				pids = append(pids, h.pid)
+			}
+		}
+	}
+	return pids
+}
+
 // Holders names the processes that hold the flock, for a message.
 func (f *Pidfile) Holders() string {
 	pids, _ := f.Kin()

@@ -69,6 +69,24 @@ fails() {
     fails 3 "exit status 5" -w 10 sh -c 'trap "" TERM HUP; sleep 1000 & exit 5'
 }
 
+@test "-w, -n: what has left the group of a command that failed is named, and pidkill -T ends it" {
+    leave='setsid sleep 1000 & while [ "$(ps -o comm= -p $!)" != sleep ]; do :; done'
+    run --separate-stderr -3 daemonize -w 60 -p app.pid sh -c "$leave; exit 5"
+    escaped=$(pgrep -xf "sleep 1000" | while read -r pid; do ! grep -qz "^PROCGROUP_TEST=$T$" "/proc/$pid/environ" || echo "$pid"; done)
+    [[ ${stderr_lines[0]} == "daemonize: app.pid: stays, as it is locked by $escaped (sleep, user $(id -un)): pidkill -T app.pid" ]]
+    [[ ${stderr_lines[1]} == "daemonize: sh: pid "*" ended: exit status 5 after "* && ${#stderr_lines[@]} -eq 2 ]]
+    run -1 daemonize -p app.pid sleep 1000
+    pidkill -qT app.pid
+    [[ ! -e app.pid ]]
+    eventually 10 nothing_left
+    # The same where it is not ready, or by a lockfile.
+    run --separate-stderr -124 daemonize -n 1 -p app.pid -l lock sh -c "$leave; sleep 1000"
+    [[ ${stderr_lines[0]} == "daemonize: app.pid: stays, as "* && ${stderr_lines[1]} == "daemonize: lock: stays, as "*")" ]]
+    pidkill -qT app.pid
+    [[ ! -e app.pid && -e lock ]]
+    eventually 10 nothing_left
+}
+
 @test "a command that forks and exits by itself: reported by -w; pidkill finds its group" {
     daemonize -p app.pid sh -c 'sleep 1000 & exit 0'
     pid=$(<app.pid)
@@ -234,10 +252,11 @@ READY=1"); exec sleep 1000'
 @test "-n: where there is no /run, or it is read-only: TMPDIR, then /tmp" {
     need_root
     need_namespaces
-    mkdir tmp "$(printf %0200d 0)"
+    mkdir tmp theirs "$(printf %0200d 0)"
+    chown nobody theirs
     # A directory on proc(5) cannot be made: ENOENT, as if /run were not there.
     for run in "tmpfs -o ro" proc; do
-        for tmpdir in "$T/tmp" "$T/none" "$T/$(printf %0200d 0)" tmp ""; do
+        for tmpdir in "$T/tmp" "$T/none" "$T/theirs" "$T/$(printf %0200d 0)" tmp ""; do
             rm -f app.pid path
             TMPDIR=$tmpdir unshare -m sh -c "mount -t $run none /run; "'exec daemonize -c . -n 20 -p app.pid \
                 sh -c "echo \$NOTIFY_SOCKET >path; ./say READY=1; exec sleep 1000"'
@@ -247,7 +266,7 @@ READY=1"); exec sleep 1000'
             end_all
         done
     done
-    [[ -z $(ls tmp) && -z $(ls 0*) ]]
+    [[ -z $(ls -A tmp)$(ls -A theirs)$(ls -A 0*/) ]]
 }
 
 @test "-n: ERRNO= is a failure at once, with the command's own words" {

@@ -100,3 +100,66 @@ seconds='after [0-9]+\.[0-9] s'
     [[ $(field "$(<theirs/app.pid)" Gid | cut -f 1) == "$(id -g nobody)" ]]
     end_all
 }
+
+@test "/dev/stdout, /dev/stderr, /dev/fd/N, /proc/self/fd/N are the caller's descriptor itself" {
+    speak='echo out; echo err >&2; exec sleep 1000'
+    heard() { [[ $(<"$1") == "$2" ]]; }
+    for s in "" -s "-w 0.1" -f; do
+        for name in /dev/stdout /dev/stderr /dev/fd/1 /proc/self/fd/2 /dev/fd/7; do
+            # Not opened once more: that would overwrite what is there.
+            echo before >log
+            # shellcheck disable=SC2086 # words
+            daemonize $s -p app.pid -o "$name" sh -c "$speak" 3>&- >>log 2>&1 7>>log &
+            [[ $s == -f ]] || wait $!
+            eventually 10 heard log before$'\n'out$'\n'err
+            pid=$(<app.pid)
+            [[ $(fds "$pid") == "0 1 2 "[56]? ]]
+            pidkill -q app.pid
+            wait
+            eventually 10 nothing_left
+            rm -f app.pid
+        done
+    done
+    # Each its own, and both through a pipe to the end of the daemon.
+    daemonize -p app.pid -o /dev/stderr -e /dev/stdout sh -c "$speak" >one 2>two
+    eventually 10 heard one err
+    eventually 10 heard two out
+    pidkill app.pid
+    run -0 bash -c 'daemonize -o /dev/stdout sh -c "sleep 0.2; echo piped" | cat'
+    [[ $output == piped ]]
+    # What cannot be written to, or is not there.
+    fails 125 "/dev/fd/9: bad file descriptor" -o /dev/fd/9 sleep 1000
+    fails 125 "/proc/self/fd/8: bad file descriptor" -o /proc/self/fd/8 sleep 1000 8</dev/null
+    daemonize -i /dev/fd/8 -o copy cat 8</etc/passwd
+    eventually 10 cmp -s copy /etc/passwd
+}
+
+@test "/dev/stdout on a socket, and on a file of another user's after su" {
+    need_python
+    "$PYTHON" - <<'END'
+import socket, subprocess
+a, b = socket.socketpair()
+subprocess.run(["daemonize", "-o", "/dev/stdout", "sh", "-c", "echo hello"], stdout=b, check=True)
+b.close()
+assert a.makefile().read() == "hello\n"
+END
+    need_root
+    : >private
+    chmod 600 private
+    as_user "$BIN/daemonize" -o /dev/stdout sh -c 'echo hello' >>private
+    eventually 10 grep -qx hello private
+}
+
+@test "-s -r: the caller's descriptor stays for all runs; HUP leaves it alone" {
+    daemonize -s -r -p app.pid -o /dev/stdout sh -c 'echo run; exec sleep 1000' >log
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    eventually 10 grep -q run log
+    kill -HUP "$supervisor"
+    kill "$pid"
+    twice() { [[ $(grep -c run log) -eq 2 ]]; }
+    eventually 10 twice
+    [[ $(grep -c "killed by SIGTERM" log) -eq 1 ]]
+    pidkill app.pid
+    eventually 10 nothing_left
+}

@@ -642,10 +642,10 @@ in_pause() {
     # Each logger reads one line, byte by byte as sh does, and dies.
     supervise -o "|read -r x; echo \"\$x\" >>$T/out; kill -KILL \$\$" \
         sh -c 'echo 1; echo 2; echo 3; exec sleep 1000'
-    three() { [[ $(wc -l <out) -eq 3 ]]; }
+    # What the supervisor says of each goes there too.
+    three() { [[ $(grep -v ^daemonize: out) == 1$'\n'2$'\n'3 ]]; }
     eventually 20 test -e out
-    eventually 20 three
-    [[ $(<out) == 1$'\n'2$'\n'3 ]]
+    eventually 30 three
     pidkill app.pid
     over
 }
@@ -773,4 +773,95 @@ END
     run "$PYTHON" "$BATS_TEST_DIRNAME/rounds.py" "${ROUNDS:-40}"
     echo "$output"
     [[ $status -eq 0 ]]
+}
+
+@test "-r: after a deploy the next run is the new program, in the new directory, with the new log" {
+    for n in 1 2; do
+        mkdir -p "releases/$n/log"
+        printf '#!/bin/sh\necho "%s in $(pwd -P)"\necho "PWD $PWD" >&2\nexec sleep 1000\n' $n >"releases/$n/app"
+        chmod 755 "releases/$n/app"
+    done
+    users=("")
+    ((EUID)) || users+=("-u $TEST_USER")
+    for user in "${users[@]}"; do
+        for command in ./current/app app; do
+            ln -sfn releases/1 current
+            # shellcheck disable=SC2086 # words
+            PWD=$PWD PATH=$T/current:$PATH daemonize -s -r $user -p app.pid -c current -o current/log/out -e current/log/err $command
+            pid=$(<app.pid)
+            supervisor=$(stat_field "$pid" 4)
+            eventually 10 test -s releases/1/log/out
+            eventually 10 test -s releases/1/log/err
+            ln -sfn releases/2 current
+            kill "$pid"
+            eventually 10 restarted
+            eventually 10 test -s releases/2/log/out
+            eventually 10 grep -q PWD releases/2/log/err
+            [[ $(<releases/1/log/out) == "1 in $T/releases/1" && $(<releases/2/log/out) == "2 in $T/releases/2" ]]
+            [[ $(grep PWD releases/2/log/err) == "PWD $T/releases/2" ]]
+            [[ $(readlink "/proc/$supervisor/cwd") != "$T" ]]
+            pidkill app.pid
+            eventually 10 over
+            rm releases/*/log/*
+        done
+    done
+}
+
+@test "-r: what the names do not lead to at a restart is a failure like others, until they do" {
+    mkdir dir logs
+    supervise -r -R 9 -c dir -e logs/log sleep 1000
+    mv dir away
+    kill "$pid"
+    eventually 10 grep -q "dir: no such file or directory; starting it again" logs/log
+    mv away dir
+    eventually 20 restarted
+    pid=$(<app.pid)
+    mv logs/log logs/old
+    mv logs away
+    kill "$pid"
+    eventually 10 grep -q "log: no such file or directory; starting it again" away/old
+    mv away logs
+    eventually 20 restarted
+    pidkill app.pid
+    eventually 10 over
+    grep -q "ended: killed by SIGTERM" logs/log
+}
+
+@test "-s: HUP to the supervisor opens the logs anew, for its lines and the next run" {
+    for both in "-o log" "-o out -e log" "-o '|cat >/dev/null' -e log" "-o log -e ./log"; do
+        eval daemonize -s -r -p app.pid "$both" sh -c "'echo run >&2; exec sleep 1000'"
+        pid=$(<app.pid)
+        supervisor=$(stat_field "$pid" 4)
+        eventually 10 grep -q run log
+        mv log log.1
+        kill -HUP "$supervisor"
+        eventually 10 test -e log
+        kill "$pid"
+        eventually 10 restarted
+        eventually 10 grep -q run log
+        grep -q "ended: killed by SIGTERM" log
+        [[ $(<log.1) == run ]]
+        [[ $(readlink "/proc/$(<app.pid)/fd/2") == "$T/log" ]]
+        [[ "$both" != "-o log"* || $(readlink "/proc/$(<app.pid)/fd/1") == "$T/log" ]]
+        pidkill app.pid
+        eventually 10 over
+        rm -f log log.1
+        # Without -r there is no next run.
+        eval daemonize -s -p app.pid "$both" sh -c "'echo run >&2; exec sleep 1000'"
+        pid=$(<app.pid)
+        supervisor=$(stat_field "$pid" 4)
+        eventually 10 grep -q run log
+        mv log log.1
+        kill -HUP "$supervisor"
+        eventually 10 test -e log
+        # One that cannot be opened is said, and the old one goes on.
+        mv log log.1
+        mkdir log
+        kill -HUP "$supervisor"
+        eventually 10 grep -q "log: is a directory" log.1
+        pidkill app.pid
+        eventually 10 over
+        [[ $(tail -n 1 log.1) == "daemonize: sh: pid $pid ended: killed by SIGTERM after "* ]]
+        rm -rf log log.1
+    done
 }

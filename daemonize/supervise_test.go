@@ -69,6 +69,7 @@ func TestJudge(t *testing.T) {
 				began:  time.Now().Add(-c.ran),
 			},
 			failures: c.before,
+			ended:    true,
 			how:      c.how,
 			lines:    make(chan string, 1),
 		}

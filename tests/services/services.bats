@@ -155,7 +155,6 @@ user_of() { ps -o user= -p "$1"; }
     [[ $(head -n 1 data/postmaster.pid) == "$pid" ]]
     run -4 pidkill data/postmaster.pid
     query 'select pg_sleep(1000)' >client 2>&1 3>&- &
-    client=$!
     eventually 10 pgrep -P "$pid" -f SELECT
     down pg.pid -r INT/60/QUIT/5/KILL/5
     not wait $!

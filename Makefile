@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak scale proof lint install uninstall \
+.PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak attack scale proof lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -86,6 +86,10 @@ recycle: build
 soak: build
 	$(GO) run ./tests/soak $(TESTBIN) -seconds $(SECONDS)
 
+## attack: a hostile user against root's starts and stops, for SECONDS
+attack: build
+	$(GO) run ./tests/attack $(TESTBIN) -seconds $(SECONDS)
+
 ## rivals: what other programs do where these promise something, observed
 rivals: build
 	@tests/rivals
@@ -100,11 +104,12 @@ bench: build
 scale: build
 	$(GO) run ./tests/scale $(TESTBIN)
 
-## proof: samples of faults, recycle, soak and scale, for .ci/run
+## proof: samples of faults, recycle, soak, attack and scale, for .ci/run
 proof: build
 	$(GO) run ./tests/faults $(TESTBIN) -sample 80
 	$(GO) run ./tests/recycle $(TESTBIN)
 	$(GO) run ./tests/soak $(TESTBIN) -seconds 15
+	$(GO) run ./tests/attack $(TESTBIN) -seconds 15
 	$(GO) run ./tests/scale $(TESTBIN) -quick
 
 ## lint: format, vet, staticcheck, shellcheck, manuals

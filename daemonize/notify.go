@@ -32,17 +32,6 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 		if !filepath.IsAbs(base) {
 			continue
 		}
-		// Not where another user could swap it for a link: root will remove it.
-		entry, no := posix.Resolve(base+"/daemonize.", true)
-		if no != nil {
-			err = no
-			continue
-		}
-		entry.Close()
-		if entry.Rights != nil {
-			err = fmt.Errorf("%s", entry)
-			continue
-		}
 		if s, err = listenIn(base); err == nil {
 			break
 		}

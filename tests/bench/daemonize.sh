@@ -60,6 +60,10 @@ compare 400 'daemonize / empty Go program, fork and exec' 'at most 1.5' \
     "$pidfile" "${daemonize[@]}" VS - "$dir/forkexec" /bin/sleep 60
 compare 100 'without a pidfile' 'at most 1.5' \
     - "$bin/daemonize" /bin/sleep 60 VS - "$dir/forkexec" /bin/sleep 60
+if ((EUID == 0)); then
+    compare 400 'with -u, a second stage / without' 'at most 2' \
+        "$pidfile" "$bin/daemonize" -u 61234:61234 -p "$pidfile" /bin/sleep 60 VS "$pidfile" "${daemonize[@]}"
+fi
 if command -v daemon >/dev/null; then
     compare 100 'libslack daemon / daemonize' 'more than 1' \
         "$pidfile" daemon -F "$pidfile" -- /bin/sleep 60 VS "$pidfile" "${daemonize[@]}"

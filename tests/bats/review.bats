@@ -206,3 +206,23 @@ os.write(lock, b"%d\n" % os.getpid())' app.pid
     says 0
     end_all
 }
+
+@test "-T: a reader's child in its maker's session is ended, the daemon is not: never 0, never removed" {
+    need_root
+    need_python
+    sleep 1000 3>&- &
+    local pid=$!
+    track "$pid"
+    echo "$pid" >app.pid
+    python '
+os.setuid(65534)
+os.setsid()
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+if os.fork() == 0:
+    print("ready", flush=True); time.sleep(1000)
+os._exit(0)' app.pid
+    run_it pidkill -T app.pid
+    [[ $status != 0 ]] || not alive "$pid"
+    [[ -e app.pid ]] || not alive "$pid"
+    end_all
+}

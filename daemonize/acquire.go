@@ -87,7 +87,11 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	case failed:
 		return true, running(d.String())
 	case locking == posix.ErrRead:
-		f.RemoveOwn() // another file has no such lock, and nobody can read that yet
+		// Another file has no such lock, and nobody can read that yet.
+		by := f.ReadBy()
+		if err := f.RemoveOwn(); err != nil && err != posix.ErrMoved {
+			return false, fmt.Errorf("%w by %s, and cannot be replaced: %w", locking, by, err)
+		}
 		return true, locking
 	}
 	return false, nil

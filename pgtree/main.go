@@ -261,8 +261,8 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 			}
 		}
 		if t.err != nil {
-			fmt.Fprintf(stderr, "pgtree: %s: %v\n", posix.Escape(t.word), t.err)
-			status = posix.StatusNoMatch
+			err := fmt.Errorf("%s: %w", posix.Escape(t.word), t.err)
+			status = max(status, posix.Report(stderr, "pgtree", err, posix.StatusNoMatch))
 			continue
 		}
 		forests = append(forests, f)

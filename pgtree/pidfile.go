@@ -4,14 +4,19 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"procgroup/internal/posix"
 )
 
 // daemon finds the processes that a pidfile's daemon is known by.
 func daemon(path string) (pids []int, err error) {
 	f, d, err := posix.FindDaemon(path, false, 0)
-	if err != nil {
+	switch {
+	case err == unix.ENOENT:
 		return nil, err
+	case err != nil:
+		return nil, posix.Failf(posix.StatusRefused, "%w", err)
 	}
 	defer f.Close()
 	defer d.Close()
@@ -23,7 +28,10 @@ func daemon(path string) (pids []int, err error) {
 	if pids = append(pids, d.Kin...); len(pids) > 0 {
 		return pids, nil
 	}
-	if d.Why != "" {
+	switch {
+	case d.Answer == posix.Unknown:
+		return nil, posix.Failf(posix.StatusRefused, "%s", d.Why)
+	case d.Why != "":
 		return nil, errors.New(d.Why)
 	}
 	return nil, fmt.Errorf("process %d is not running", d.Number)

@@ -90,12 +90,17 @@ func (t *target) survived(why error) error {
 
 var errStillAlive = errors.New("still alive")
 
+// rounds is how often what is left of a daemon is looked for: each time a whole
+// group of it has been ended.
+const rounds = 1000
+
 // end goes through the schedule with all targets at once, and again with what
 // it finds then to be the same daemon's: the run that a supervisor had begun.
 func (j *job) end(targets []*target) {
 	listed := sync.OnceValues(listAll)
 	j.progress = newProgress(j.quiet)
-	for round, now := 0, targets; len(now) > 0 && round < 10; round++ {
+	now := targets
+	for round := 0; len(now) > 0 && round < rounds; round++ {
 		var left, again []*target
 		for _, t := range now {
 			if t.same != nil {
@@ -131,6 +136,9 @@ func (j *job) end(targets []*target) {
 			}
 		}
 		now = again
+	}
+	for _, t := range now {
+		t.err = t.survived(errStillAlive)
 	}
 	for _, t := range targets {
 		if t.same != nil {
@@ -242,16 +250,17 @@ func (j *job) lookAgain(t *target) (again bool) {
 		}
 	}
 	sid, kin := now.Maker, now.Kin
+	same := now.Maker != 0 && now.Maker == before.Maker || before.Answer != posix.Escaped && now.Same(before)
 	if now.Process != nil {
 		sid, _ = unix.Getsid(now.Process.PID)
 	}
 	switch {
-	case !now.Lives() || now.Answer == posix.Escaped || now.Maker == 0 || now.Maker != before.Maker:
+	case !now.Lives() || now.Answer == posix.Escaped || !same:
 	case j.scope == theProcess:
 		j.note(t, "not removed: it still runs (%s)", now)
 		now.Close()
 		return false
-	case sid == now.Maker:
+	case now.Process == nil || sid == now.Maker || now.Same(before):
 		before.Close()
 		t.daemon = now
 		if t.err = j.answer(t); t.err == nil {

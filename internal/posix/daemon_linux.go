@@ -17,14 +17,14 @@ import (
 type Answer int
 
 const (
-	Gone       Answer = iota // nothing of it lives
+	Unknown    Answer = iota // it cannot be told
+	Gone                     // nothing of it lives
 	Stranger                 // the number is another process's, and nothing holds the lock
 	Running                  // the process of that number is the daemon
 	Leaderless               // that process is gone, its group lives
 	Starting                 // somebody's start is under way
 	Between                  // a supervisor is about to start it again
 	Escaped                  // process and group are gone, others of the daemon's live
-	Unknown                  // it cannot be told
 )
 
 // Daemon is the answer with what it was found by.
@@ -52,6 +52,12 @@ func (d *Daemon) Lives() bool {
 		return true
 	}
 	return false
+}
+
+// Same tells whether the file had the same number and time for both: then it
+// was not written to in between, and no newcomer's.
+func (d *Daemon) Same(e *Daemon) bool {
+	return d.Number == e.Number && d.written == e.written && !d.Empty
 }
 
 // String says who the daemon is, for a message.
@@ -167,8 +173,12 @@ func (q *question) answer() error {
 	}
 	q.Empty = err == ErrEmpty
 	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.stat.Mtim
-	if !q.outdated() && !(q.taken && number == os.Getpid()) {
+	if !(q.taken && number == os.Getpid()) {
 		q.Number = number
+	}
+	outdated := q.outdated() && !q.taken && q.isLocked()
+	if outdated {
+		q.Number = 0
 	}
 	if q.Number != 0 {
 		if q.process, err = Pin(q.Number); err != nil && err != unix.ESRCH {
@@ -242,17 +252,18 @@ func (q *question) isLocked() bool {
 
 // holds tells whether the process has the locked description open.
 func (q *question) holds(h *Handle) bool {
-	own, _ := q.holder(h.PID)
-	if own != nil {
+	own, _ := q.look(h.PID)
+	if own.held {
 		q.Locked, q.Maker = true, own.maker
 	}
-	return own != nil
+	return own.held
 }
 
 // isKin tells whether it holds the lock; or is in the session of the lock's
 // maker, and either cannot be looked at or has closed its descriptors. Numbers
 // are recycled, a maker's too: in the last case the maker has to be there with
-// the lock, or the clock to agree.
+// the lock, or the clock to agree. So it has where the maker is the process
+// itself, and leads no session.
 func (q *question) isKin(h *Handle) bool {
 	if q.holds(h) {
 		return true
@@ -261,13 +272,16 @@ func (q *question) isKin(h *Handle) bool {
 	if err != nil || sid == 0 {
 		return false
 	}
-	_, readable := q.holder(h.PID)
-	leader, _ := q.holder(sid)
-	if leader != nil && leader.maker == sid || q.maker() == sid && (!readable || q.clock(h.Start) == asOld) {
-		q.Maker = sid
-		return true
+	_, readable := q.look(h.PID)
+	leader, _ := q.look(sid)
+	maker := q.maker()
+	if leader.held && leader.maker == sid {
+		maker = sid
+	} else if maker == 0 || maker != sid && maker != h.PID || (readable || maker != sid) && q.clock(h.Start) != asOld {
+		return false
 	}
-	return false
+	q.Maker = maker
+	return true
 }
 
 // isOwn tells whether a process is that of the number, or of its group.
@@ -287,12 +301,14 @@ func (q *question) isWriter() bool {
 	}
 	h := q.pinWriter(pid)
 	switch {
-	case h == nil && pid > 0: // it has just ended, or is through
+	case h == nil && pid > 0: // it has just ended, or is through; or see works
 		q.Answer, q.lasting = Starting, settling
-	case pid == q.Number:
-		q.found(Running, h)
 	case q.isOwn(pid):
-		q.found(Leaderless, h)
+		if q.isProcess(func(h *Handle) bool { return q.isOwn(h.PID) }) {
+			h.Close()
+		} else {
+			q.found(Leaderless, h)
+		}
 	case first == startByte:
 		q.found(Starting, h)
 	case h == nil:
@@ -304,10 +320,15 @@ func (q *question) isWriter() bool {
 	return true
 }
 
-// pinWriter gets hold of a process that is at work, or returns nil.
+// pinWriter gets hold of a process that is at work, or returns nil. Its own
+// descriptors must show the record lock, if they can be looked at: F_GETLK has
+// the number of who took it, which another process may have by now, while the
+// lock lives on in a third one that shares the table of descriptors (clone(2),
+// CLONE_FILES).
 func (q *question) pinWriter(pid int) *Handle {
 	h, err := Pin(pid)
-	if again, _ := q.writer(); err != nil || again != pid {
+	own, readable := q.look(pid)
+	if again, _ := q.writer(); err != nil || again != pid || readable && !own.works {
 		h.Close()
 		return nil
 	}
@@ -332,28 +353,36 @@ func (q *question) findSupervisor() {
 // isReader: the lock is that of somebody who merely may read the file. All but
 // a start go on as if it were not there.
 func (q *question) isReader() bool {
-	if !q.isReaders(q.maker()) {
+	own, _ := q.look(q.maker())
+	return own.maker == own.pid && q.isReaders(own)
+}
+
+func (q *question) isReaders(own holder) bool {
+	if !q.mayRead(own) {
 		return false
 	}
-	q.Locked, q.Reader = false, q.maker()
+	q.Locked, q.Reader = false, own.pid
 	return true
 }
 
-// isReaders tells whether the flock's maker lives, has it open without
-// O_NOATIME, and is neither root nor the file's owner.
-func (f *Pidfile) isReaders(maker int) bool {
-	own, _ := f.holder(maker)
+// mayRead tells whether a holder of the flock merely may read the file: it has
+// it open without O_NOATIME, not for writing, and is neither root nor the
+// file's owner.
+func (f *Pidfile) mayRead(own holder) bool {
 	var st unix.Stat_t
-	return own != nil && own.maker == maker && !own.noatime &&
-		unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, maker), &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
+	return own.held && !own.noatime && !own.writes &&
+		unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, own.pid), &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
 }
 
 // isScanned: the file is locked, and neither process nor group tell by whom. So
 // all processes are looked at, and only here.
 func (q *question) isScanned() bool {
-	all := q.holders()
+	all, complete := q.holders(q.maker())
 	q.lasting = settling
 	switch {
+	case len(all) == 0 && !complete:
+		q.Answer, q.Why = Unknown, "it is locked, and there are too many open files to find by whom"
+		return true
 	case len(all) == 0 && !q.locked():
 		return q.changing()
 	case len(all) == 0 && !showsLocks():
@@ -367,16 +396,33 @@ func (q *question) isScanned() bool {
 		q.Why += ": if nothing of it is left, remove the file by hand"
 		return true
 	}
+	if !slices.ContainsFunc(all, func(h holder) bool { return !q.mayRead(h) }) {
+		return !q.isReaders(all[0]) // whoever made it has passed it on
+	}
 	q.Maker = all[0].maker
-	// Who made the lock and is still there, with no record lock, is a start
-	// that has not got that yet or is about to end, or a pidkill.
-	if i := slices.IndexFunc(all, func(h *holder) bool { return h.pid == h.maker }); i >= 0 {
-		h, _ := Pin(all[i].pid)
-		return q.found(Starting, h)
+	if q.maker() == 0 && q.Maker != 0 { // only the holders know it
+		q.maker = func() int { return all[0].maker }
+		if q.isProcess(q.isKin) || q.isGroup(q.isKin) {
+			q.findSupervisor()
+			return true
+		}
+	}
+	if !all[0].noatime && q.isProcess(func(h *Handle) bool { return q.clock(h.Start) == asOld }) {
+		return true // it has another lock, or somebody else has
+	}
+	// Who made the lock and is still there, with no record lock, but can write
+	// to the file, is a start that has not got that yet or is about to end. A
+	// pidkill only tries the lock: it is not what has escaped.
+	if i := slices.IndexFunc(all, func(h holder) bool { return h.pid == h.maker }); i >= 0 {
+		if all[i].noatime && all[i].writes {
+			h, _ := Pin(all[i].pid)
+			return q.found(Starting, h)
+		}
+		q.lasting = ending
 	}
 	if all[0].noatime && (q.Empty || q.outdated()) {
 		// Daemonize was killed before it could write: they are the daemon.
-		slices.SortStableFunc(all, func(a, b *holder) int { return a.distance() - b.distance() })
+		slices.SortStableFunc(all, func(a, b holder) int { return distance(a.pid, a.maker) - distance(b.pid, b.maker) })
 		if h, err := Pin(all[0].pid); err == nil {
 			if q.holds(h) {
 				q.found(Running, h)
@@ -393,25 +439,12 @@ func (q *question) isScanned() bool {
 	return true
 }
 
-// distance puts leaders of a group in the session of the lock's maker first.
-func (h *holder) distance() int {
-	sid, _ := unix.Getsid(h.pid)
-	pgid, _ := unix.Getpgid(h.pid)
-	switch {
-	case sid != h.maker:
-		return 2
-	case pgid != h.pid:
-		return 1
-	}
-	return 0
-}
-
 // askClock answers for a file that is not locked: by when it was written, and
 // when the processes of its number have started.
 func (q *question) askClock() {
 	if q.Number == 0 {
 		q.Answer = Gone
-		if _, err := q.PID(); err != nil && !q.taken && !q.outdated() {
+		if _, err := q.PID(); err != nil && !q.taken {
 			q.Answer, q.Why, q.lasting = Unknown, err.Error(), settling
 		}
 		return

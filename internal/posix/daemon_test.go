@@ -189,7 +189,16 @@ func TestAsk(t *testing.T) {
 		"5 who made it is still there": {func(s scene) {
 			s.write(fmt.Sprintln(s.dead()), long)
 			s.locked(unix.O_NOATIME)
+			w, err := os.OpenFile(s.path, os.O_RDWR, 0)
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.Cleanup(func() { w.Close() })
 		}, Starting},
+		"5 who made it is still there, but cannot write": {func(s scene) {
+			s.write("", long)
+			s.locked(unix.O_NOATIME)
+		}, Running},
 		"5 empty: they are the daemon": {func(s scene) {
 			s.held(unix.O_NOATIME, sleeps)
 			s.write("", long)
@@ -272,7 +281,7 @@ func TestBeforeBoot(t *testing.T) {
 	}
 }
 
-func TestParseFlocks(t *testing.T) {
+func TestParseLocks(t *testing.T) {
 	const table = `1: POSIX  ADVISORY  WRITE 812 fe:00:99 0 EOF
 2: FLOCK  ADVISORY  WRITE 4711 fe:00:99 0 EOF
 2: -> FLOCK  ADVISORY  WRITE 4712 fe:00:99 0 EOF
@@ -280,17 +289,17 @@ func TestParseFlocks(t *testing.T) {
 4: FLOCK  ADVISORY  WRITE -1 00:1c:5 0 EOF
 5: FLOCK  ADVISORY  WRITE 7 00:1c 0
 6: FLOCK`
-	got := fmt.Sprint(parseFlocks([]byte(table), ""))
-	if want := "[{4711 fe:00 99} {0 00:1c 18446744073709551615}]"; got != want {
+	got := fmt.Sprint(parseLocks([]byte(table), ""))
+	if want := "[{POSIX true 812 fe:00 99} {FLOCK true 4711 fe:00 99} {FLOCK false 0 00:1c 18446744073709551615}]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-func FuzzParseFlocks(f *testing.F) {
+func FuzzParseLocks(f *testing.F) {
 	f.Add([]byte("pos:\t0\nflags:\t02504002\nlock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:99 0 EOF\n"))
 	f.Add([]byte("lock:\t1: -> FLOCK  ADVISORY  READ 1 :99 0 EOF\nlock:\t"))
 	f.Fuzz(func(t *testing.T, info []byte) {
-		for _, l := range parseFlocks(info, "lock:\t") {
+		for _, l := range parseLocks(info, "lock:\t") {
 			if l.maker < 0 || strings.ContainsAny(l.device, " \t\n") || !strings.Contains(string(info), strconv.FormatUint(l.inode, 10)) {
 				t.Errorf("%q: %v", info, l)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,55 +13,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is a process that has the description open which carries a file's
-// flock, as its proc_pid_fdinfo(5) shows.
+// holder is what the descriptors of a process say of a file, as
+// proc_pid_fdinfo(5) shows them.
 type holder struct {
 	pid     int
+	held    bool // one of them carries the file's flock
 	maker   int  // the process that called flock(2), 0 if that has no number here
-	noatime bool // the description is that of root or of the file's owner
+	noatime bool // that description is root's, or the file's owner's
+	works   bool // it has a record lock for writing itself
+	writes  bool // one is open for writing
 }
 
-// holder looks for a descriptor of the process that carries the file's flock,
-// and returns nil if there is none. Readable says that its descriptors could be
-// looked at: those of another user's process, or of one that may not be traced,
-// cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
-func (f *Pidfile) holder(pid int) (h *holder, readable bool) {
+// look looks at the descriptors of the file that a process has. Readable says
+// that they could be looked at: those of another user's process, or of one that
+// may not be traced, cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+//
+// Nothing is asked that somebody else answers, and might never: readlink(2) has
+// a path that the kernel keeps; only a file of the pidfile's name is looked at
+// more closely, and not by asking its server; and only the pidfile's own fdinfo
+// is read, as that of other kinds of file can wait for a lock.
+func (f *Pidfile) look(pid int) (h holder, readable bool) {
+	h.pid = pid
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
 	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, false
+		return h, false
 	}
 	defer unix.Close(dir)
 	fds, err := numbers(dir, make([]byte, 4096))
 	var r reader
-	// Where daemonize puts it comes first.
-	slices.SortStableFunc(fds, func(a, b int) int { return rank(a) - rank(b) })
+	link := make([]byte, unix.PathMax)
 	for _, fd := range fds {
-		info, _ := r.file(of + "/fdinfo/" + strconv.Itoa(fd)) // empty: closed meanwhile
-		for _, l := range parseFlocks(info, "lock:\t") {
-			if l.inode != f.stat.Ino {
-				continue
+		number := strconv.Itoa(fd)
+		n, _ := unix.Readlinkat(dir, number, link)
+		var st unix.Statx_t
+		if !f.named(link[:max(0, n)]) ||
+			unix.Statx(dir, number, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st) != nil ||
+			st.Ino != f.stat.Ino || unix.Mkdev(st.Dev_major, st.Dev_minor) != f.stat.Dev {
+			continue
+		}
+		info, _ := r.file(of + "/fdinfo/" + number) // empty: closed meanwhile
+		flags, _ := strconv.ParseUint(fdField(info, "flags:"), 8, 64)
+		h.writes = h.writes || flags&unix.O_ACCMODE != unix.O_RDONLY
+		for _, l := range parseLocks(info, "lock:\t") {
+			if l.kind == "FLOCK" {
+				h.held, h.maker, h.noatime = true, l.maker, flags&unix.O_NOATIME != 0
 			}
-			// The device of the superblock is not always that of stat(2), but
-			// the kernel knows both. Its server is not asked: it may be a
-			// user's, and never answer.
-			var st unix.Statx_t
-			err := unix.Statx(dir, strconv.Itoa(fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
-			if err != nil || st.Ino != f.stat.Ino || unix.Mkdev(st.Dev_major, st.Dev_minor) != f.stat.Dev {
-				continue
-			}
-			flags, _ := strconv.ParseUint(fdField(info, "flags:"), 8, 64)
-			return &holder{pid, l.maker, flags&unix.O_NOATIME != 0}, true
+			h.works = h.works || l.kind == "POSIX" && l.write
 		}
 	}
-	return nil, err == nil
+	return h, err == nil
 }
 
-func rank(fd int) int {
-	if fd >= lowestLock && fd <= highestLock {
-		return 0
-	}
-	return 1
+// named tells whether a descriptor's link may be one to the pidfile: it has
+// its name; or it is "/", as that of a file is which is mounted by itself in
+// another mount namespace.
+func (f *Pidfile) named(link []byte) bool {
+	link = bytes.TrimSuffix(link, []byte(" (deleted)"))
+	return string(link) == "/" || string(link[bytes.LastIndexByte(link, '/')+1:]) == path.Base(f.Path)
 }
 
 // scanTime bounds a look at all processes: a user may have a million
@@ -68,15 +78,36 @@ func rank(fd int) int {
 const scanTime = 5 * time.Second
 
 // holders are the processes that have the flock's description open, as far as
-// the caller may see.
-func (f *Pidfile) holders() (list []*holder) {
+// the caller may see. Those in the session of its maker are looked at first; if
+// time runs out before all were, the list is not complete.
+func (f *Pidfile) holders(maker int) (list []holder, complete bool) {
 	all, _ := PIDs()
-	for began := time.Now(); len(all) > 0 && time.Since(began) < scanTime; all = all[1:] {
-		if h, _ := f.holder(all[0]); h != nil {
+	slices.SortStableFunc(all, func(a, b int) int { return distance(a, maker) - distance(b, maker) })
+	for began := time.Now(); len(all) > 0; all = all[1:] {
+		if time.Since(began) > scanTime {
+			return list, false
+		}
+		if h, _ := f.look(all[0]); h.held {
 			list = append(list, h)
 		}
 	}
-	return list
+	return list, true
+}
+
+// distance puts the maker of a lock first, then leaders of a group in its
+// session, then others in it.
+func distance(pid, maker int) int {
+	sid, _ := unix.Getsid(pid)
+	pgid, _ := unix.Getpgid(pid)
+	switch {
+	case pid == maker: // as with -f
+		return 0
+	case sid != maker:
+		return 3
+	case pgid != pid:
+		return 2
+	}
+	return 1
 }
 
 // Kin are the processes that have the locked description open, as far as the
@@ -86,7 +117,8 @@ func (f *Pidfile) Kin() (pids []int, own bool) {
 	if !f.locked() {
 		return nil, false
 	}
-	for _, h := range f.holders() {
+	all, _ := f.holders(0)
+	for _, h := range all {
 		pids, own = append(pids, h.pid), h.noatime
 	}
 	return pids, own
@@ -96,7 +128,8 @@ func (f *Pidfile) Kin() (pids []int, own bool) {
 // the caller may see. One in the middle of execve(2) may be missed by one look.
 func (f *Pidfile) Heirs() (pids []int) {
 	for looks := 0; looks < 2 && pids == nil; looks++ {
-		for _, h := range f.holders() {
+		all, _ := f.holders(0)
+		for _, h := range all {
 			if h.pid != os.Getpid() {
 				pids = append(pids, h.pid)
 			}
@@ -119,23 +152,47 @@ func (f *Pidfile) Holders() string {
 
 // maker is the process that called flock(2), which need not live any more, as
 // proc_locks(5) tells everybody. It is 0 where that does not tell: for a lock
-// that is not there or whose maker has no number here; on btrfs, where files
-// of two subvolumes have device and inode number in common; and in a chroot.
-func (f *Pidfile) maker() int {
+// that is not there or whose maker has no number here; and on btrfs, where
+// files of two subvolumes have device and inode number in common. In a chroot,
+// where nobody tells the device, the inode has to do if only one file has it.
+func (f *Pidfile) maker() (maker int) {
 	var fs unix.Statfs_t
-	device := mountOf(f.file).device
-	if device == "" || unix.Fstatfs(f.file, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC {
+	if unix.Fstatfs(f.file, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC {
 		return 0
 	}
+	device := mountOf(f.file).device
 	for range 3 { // the table comes in pieces, between which a line can be missed
-		table, _ := os.ReadFile(ProcRoot + "/locks")
-		for _, l := range parseFlocks(table, "") {
-			if l.inode == f.stat.Ino && l.device == device {
-				return l.maker
+		table := locksTable()
+		files := map[string]bool{}
+		for _, l := range parseLocks(table, "") {
+			if l.kind == "FLOCK" && l.inode == f.stat.Ino && (l.device == device || device == "") {
+				maker, files[l.device] = l.maker, true
 			}
+		}
+		if len(files) == 1 {
+			return maker
 		}
 	}
 	return 0
+}
+
+// locksTable reads proc_locks(5), for a second at most: any user can have a
+// hundred thousand locks.
+func locksTable() (table []byte) {
+	fd, err := unix.Open(ProcRoot+"/locks", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	piece := make([]byte, 1<<14)
+	for began := time.Now(); time.Since(began) < time.Second; {
+		n, err := unix.Read(fd, piece)
+		if err != nil || n <= 0 {
+			break
+		}
+		table = append(table, piece[:n]...)
+	}
+	return table
 }
 
 // showsLocks tells whether this kernel shows locks in /proc at all, by one of
@@ -153,24 +210,26 @@ func showsLocks() bool {
 	return err != nil || bytes.Contains(info, []byte("lock:"))
 }
 
-// fileLock is a flock(2) as the kernel shows it.
+// fileLock is a lock as the kernel shows it.
 type fileLock struct {
+	kind   string // FLOCK, or POSIX for a record lock
+	write  bool
 	maker  int
 	device string // of the superblock: fe:00
 	inode  uint64
 }
 
-// parseFlocks finds the locks in what proc_pid_fdinfo(5), where each has that
+// parseLocks finds the locks in what proc_pid_fdinfo(5), where each has that
 // prefix, or proc_locks(5) says:
 //
 //	1: FLOCK  ADVISORY  WRITE 4711 fe:00:9978146 0 EOF
 //
 // Who waits for one is no holder: such lines have an arrow after the number.
-func parseFlocks(text []byte, prefix string) (list []fileLock) {
+func parseLocks(text []byte, prefix string) (list []fileLock) {
 	for line := range bytes.Lines(text) {
 		rest, ok := bytes.CutPrefix(line, []byte(prefix))
 		w := strings.Fields(string(rest))
-		if !ok || len(w) < 6 || w[1] != "FLOCK" {
+		if !ok || len(w) < 6 || w[1] == "->" {
 			continue
 		}
 		maker, err := strconv.Atoi(w[4])
@@ -179,7 +238,7 @@ func parseFlocks(text []byte, prefix string) (list []fileLock) {
 			continue
 		}
 		if inode, err := strconv.ParseUint(w[5][i+1:], 10, 64); err == nil {
-			list = append(list, fileLock{maker, w[5][:i], inode})
+			list = append(list, fileLock{w[1], w[3] == "WRITE", maker, w[5][:i], inode})
 		}
 	}
 	return list

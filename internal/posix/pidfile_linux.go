@@ -219,7 +219,7 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	if supervisor {
 		bytes = bothBytes
 	}
-	for range 3 {
+	for range 10 {
 		if err := f.TryLock(keep); err != nil {
 			return err
 		}
@@ -232,11 +232,12 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 			return err
 		}
 		// Nobody is there, or nobody with a number. Where flock and record
-		// lock are one lock, it was our own: without that nobody is.
+		// lock are one lock, it was our own: without that it can be had.
 		f.Unlock()
-		if pid, _ := f.writer(); pid != 0 {
+		if f.work(startByte, bytes) != nil {
 			return ErrBusy
 		}
+		f.Publish()
 	}
 	return f.unsuitable("one lock where two are needed", nil)
 }
@@ -343,6 +344,12 @@ func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 	return -1, unix.EMFILE
 }
 
+// ReadBy names who keeps the record locks from everybody by one for reading.
+func (f *Pidfile) ReadBy() string {
+	pid, _ := f.conflict(unix.F_WRLCK)
+	return Describe(pid)
+}
+
 // Names is how many names the file has: more than one are hard links.
 func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
@@ -401,7 +408,7 @@ func (f *Pidfile) unchanged() bool {
 func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 
 // outdated tells whether a supervisor was about to replace the number.
-func (f *Pidfile) outdated() bool { return f.stat.Mtim.Sec == 0 }
+func (f *Pidfile) outdated() bool { return f.stat.Mtim == unix.Timespec{} }
 
 func (f *Pidfile) written() time.Time { return time.Unix(f.stat.Mtim.Unix()) }
 
@@ -467,7 +474,7 @@ func (f *Pidfile) Write(pid int) error {
 // else removes it, or starts. ErrLocked: it is locked, and the caller may not
 // write it.
 func (f *Pidfile) Remove(d *Daemon) error {
-	file := f.file
+	file, known := f.file, true // by whom it is locked
 	fd, err := f.Entry.Open(unix.O_RDWR, 0)
 	if err == nil {
 		f.file = fd
@@ -485,16 +492,18 @@ func (f *Pidfile) Remove(d *Daemon) error {
 	}
 	if flock(file, unix.LOCK_EX) == nil {
 		defer unix.Flock(file, unix.LOCK_UN) // another operand may be the same file
-	} else if maker := f.maker(); !f.isReaders(maker) && (d.Maker == 0 || maker != 0 && maker != d.Maker) {
+	} else if own, _ := f.look(f.maker()); d.Reader == 0 && !f.mayRead(own) && (d.Maker == 0 || own.pid != 0 && own.pid != d.Maker) {
 		return ErrMoved
 	} else if err != nil {
 		return ErrLocked
+	} else {
+		known = own.pid != 0
 	}
 	if err := f.read(); err != nil {
 		return err
 	}
 	same := bytes.Equal(f.content, d.content) && f.stat.Mtim == d.written
-	if _, err := f.PID(); !same && err != ErrEmpty {
+	if _, err := f.PID(); !same && (err != ErrEmpty || !known) {
 		return ErrMoved
 	}
 	return f.unlink()
@@ -503,10 +512,11 @@ func (f *Pidfile) Remove(d *Daemon) error {
 // RemoveOwn unlinks the file of a start or supervisor that is about to end, and
 // holds the flock. It leaves the file to a pidkill that is at work on it, and
 // to whoever put another one in its place.
-func (f *Pidfile) RemoveOwn() {
-	if f.work(startByte, bothBytes) != ErrBusy {
-		f.unlink()
+func (f *Pidfile) RemoveOwn() error {
+	if err := f.work(startByte, bothBytes); err == ErrBusy {
+		return err
 	}
+	return f.unlink()
 }
 
 // unlink removes the file if the path still names it, else it is ErrMoved.
@@ -522,13 +532,14 @@ func (f *Pidfile) unlink() error {
 }
 
 // Discard removes a file that was just created and could not be locked, if no
-// other start has locked it. There may be no descriptor left to do it properly.
+// other start has locked it, or has written to it and its daemon let go of the
+// lock. There may be no descriptor left to do it properly.
 func (f *Pidfile) Discard() {
 	fd := f.lock
 	if fd < 0 {
 		fd = f.file
 	}
-	if err := flock(fd, unix.LOCK_EX); err != unix.EWOULDBLOCK && unix.Fstat(fd, &f.stat) == nil {
+	if err := flock(fd, unix.LOCK_EX); err != unix.EWOULDBLOCK && unix.Fstat(fd, &f.stat) == nil && f.stat.Size == 0 {
 		f.unlink()
 	}
 }

@@ -21,7 +21,7 @@ const (
 	StatusSurvived = 3 // pidkill: something survived
 	StatusNoFile   = 3 // pidkill -0: not running, and no pidfile
 
-	StatusRefused = 4 // pidkill: refused or unknown
+	StatusRefused = 4 // pidkill, pgtree of a pidfile: refused or unknown
 	StatusIO      = 4 // pgtree: the table or the output failed
 
 	StatusTimeout    = 124 // daemonize -n: not ready in time

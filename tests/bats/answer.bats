@@ -24,7 +24,7 @@ agree() {
     case $1 in
     runs) d=1 p=0 t=0 ;;
     gone) d=0 p=1 t=1 ;;
-    unknown) d=${2:-125} p=4 t=1 ;;
+    unknown) d=${2:-125} p=4 t=4 ;;
     esac
     run_it pidkill -0 app.pid
     expect "$p"
@@ -45,7 +45,7 @@ closes='for fd in {3..63}; do eval "exec $fd>&-"; done; exec sleep 1000'
 # python SCRIPT ARGUMENT...: in the background, until it has said "ready".
 python() {
     : >said
-    "$PYTHON" -c "import fcntl, os, socket, struct, sys, time
+    "$PYTHON" -c "import ctypes, fcntl, os, signal, socket, sys, time
 $1
 print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
     helper=$!
@@ -308,7 +308,7 @@ if os.fork() == 0:
     track "$service"
     for option in -9 -T -S; do
         run_it pidkill "$option" app.pid
-        [[ $status -eq 3 || $status -eq 0 ]]
+        expect 4 "pidkill: app.pid: empty"
         alive "$service" || fail "$option"
     done
     kill -KILL "$service"
@@ -534,4 +534,205 @@ END
     expect 0 "*" "*4" # locked, and nobody tells by whom
     pidkill app.pid
     group_gone "$pid"
+}
+
+# --- What a review found ---
+
+@test "a record lock whose maker has ended makes nobody the supervisor: root's process is spared" {
+    need_root
+    need_namespaces
+    need_python
+    chown nobody .
+    # A record lock belongs to a descriptor table. Its process may have ended,
+    # and the table live on in another that shares it: the number is recycled.
+    cat >ghost <<'END'
+import ctypes, fcntl, os, signal, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.setuid(65534)
+CLONE_FILES = 0x400
+clone = {"x86_64": 56}.get(os.uname().machine, 220)
+pid = ctypes.CDLL(None).syscall(clone, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+if pid == 0:
+    fcntl.lockf(fd, fcntl.LOCK_EX, 1, 1)
+    os._exit(0)
+os.waitpid(pid, 0)
+print(pid, flush=True)
+time.sleep(1000)
+END
+    cat >inside <<'END'
+for running in '' yes; do
+    rm -f app.pid said
+    if [[ $running ]]; then
+        setpriv --reuid=65534 --clear-groups daemonize -p "$PWD/app.pid" sleep 1000
+    else
+        : >app.pid
+        chown nobody app.pid
+    fi
+    "$1" ghost app.pid >said &
+    until [[ -s said ]]; do sleep 0.02; done
+    number=$(<said)
+    echo $((number - 1)) >/proc/sys/kernel/ns_last_pid
+    sleep 1000 &
+    [[ $! == "$number" ]] || exit 77
+    pidkill app.pid 2>/dev/null
+    kill -0 "$number" && echo spared
+done
+END
+    run_it unshare -pf --mount-proc --kill-child bash inside "$PYTHON" 3>&-
+    [[ $status -ne 77 ]] || skip "the number could not be had"
+    [[ $output == $'spared\nspared' ]]
+}
+
+@test "a start that made the file and is late does not remove that of the daemon that came first" {
+    need strace
+    strace -f -b execve -qq -o trace -e trace=flock -e inject=flock:delay_enter=1500000:when=1 \
+        daemonize -p app.pid sleep 1000 3>&- &
+    local late=$!
+    eventually 10 test -e app.pid
+    daemonize -p app.pid bash -c 'for fd in {3..63}; do eval "exec $fd>&-"; done; exec sleep 1000'
+    pid=$(<app.pid)
+    wait "$late" || status=$?
+    [[ $status == 1 ]]
+    alive "$pid"
+    [[ $(<app.pid) == "$pid" ]]
+    end_all
+}
+
+@test "a process that lives and is as old as the file is not called gone because a reader's child holds a lock" {
+    need_root
+    need_python
+    sleep 1000 3>&- &
+    local pid=$!
+    track "$pid"
+    echo "$pid" >app.pid
+    python '
+os.setuid(65534)
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+if os.fork() == 0:
+    print("ready", flush=True); time.sleep(1000)
+os._exit(0)' app.pid
+    run_it pidkill app.pid
+    expect 0
+    not alive "$pid"
+    end_all
+}
+
+@test "a member that holds a record lock: the process of the number is the daemon, and is ended" {
+    need_python
+    python '
+os.setpgid(0, 0)
+open(sys.argv[1], "w").write("%d\n" % os.getpid())
+r, w = os.pipe()
+if os.fork() == 0:
+    lock = open(sys.argv[1], "r+")
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    os.write(w, b"x")
+    time.sleep(1000)
+os.read(r, 1)' app.pid
+    run_it pidkill -s CONT app.pid
+    expect 0
+    run_it pidkill app.pid
+    expect 0
+    not alive "$helper"
+    end_all
+}
+
+@test "-f, and the pidfile emptied: the daemon still runs, and is ended" {
+    daemonize -f -p app.pid sleep 1000 3>&- &
+    local pid=$!
+    track "$pid"
+    eventually 10 grep -q . app.pid
+    : >app.pid
+    run_it pidkill app.pid
+    expect 0
+    not alive "$pid"
+    end_all
+}
+
+@test "a daemon of many groups that emptied its pidfile: 0 only when nothing is left" {
+    daemonize -p app.pid -c "$T" bash -c \
+        'set -m; for i in {1..15}; do sleep 1000 & done; : >app.pid; : >made; wait'
+    eventually 10 test -e made
+    run_it pidkill app.pid
+    [[ $status != 0 || -z $(survivors) ]]
+    end_all
+}
+
+@test "a file of time 0 that no supervisor has: on a tmpfs it cannot be told" {
+    [[ $(stat -f -c %T /dev/shm) == tmpfs ]] || skip "needs a tmpfs"
+    local file
+    file=$(mktemp /dev/shm/procgroup.XXXXXX.pid)
+    sleep 1000 3>&- &
+    track $!
+    echo $! >"$file"
+    touch -d @0.5 "$file"
+    run_it pidkill "$file"
+    rm -f "$file"
+    expect 4
+    end_all
+}
+
+@test "pgtree: what cannot be told is status 4" {
+    : >app.pid
+    run_it pgtree app.pid
+    expect 4
+}
+
+@test "nothing is read of descriptors that are not the file's: fdinfo of an epoll can hang for ever" {
+    need strace
+    need_python
+    python 'import select; held = select.epoll()'
+    daemonize -p app.pid sleep 1000
+    strace -f -qq -o trace -e trace=open,openat pidkill -n -T app.pid
+    run grep -c "/proc/$helper/fdinfo/" trace
+    [[ $output == 0 ]]
+    end_all
+}
+
+@test "another user's -0: who made the lock, lives and is in the file is the daemon" {
+    need_root
+    need_python
+    python '
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.write(lock, b"%d\n" % os.getpid())' app.pid
+    track "$(<app.pid)"
+    run_it as_user "$BIN/pidkill" -0 "$T/app.pid"
+    expect 0
+    end_all
+}
+
+@test "in a chroot that mountinfo does not show: a daemon that closed its lock, beside an escapee" {
+    need_root
+    need_namespaces
+    mkdir -p jail/{proc,bin,t}
+    cp "$BIN/pidkill" jail/bin
+    daemonize -p "$T/jail/t/app.pid" bash -c \
+        'setsid sleep 1000 & for fd in {3..63}; do eval "exec $fd>&-"; done; exec sleep 1000'
+    run_it unshare --mount sh -c 'mount -t proc proc jail/proc && exec chroot jail /bin/pidkill -n /t/app.pid'
+    expect 0
+    end_all
+}
+
+@test "-T: a reader's child in its maker's session is ended, the daemon is not: never 0, never removed" {
+    need_root
+    need_python
+    sleep 1000 3>&- &
+    local pid=$!
+    track "$pid"
+    echo "$pid" >app.pid
+    python '
+os.setuid(65534)
+os.setsid()
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+if os.fork() == 0:
+    print("ready", flush=True); time.sleep(1000)
+os._exit(0)' app.pid
+    run_it pidkill -T app.pid
+    [[ $status != 0 ]] || not alive "$pid"
+    [[ -e app.pid ]] || not alive "$pid"
+    end_all
 }

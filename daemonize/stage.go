@@ -91,8 +91,8 @@ func (j *job) converse(talk, pid int, ready func() error) error {
 				return err
 			}
 		}
-		if _, err := (posix.FD(talk)).Write([]byte{0}); err != nil {
-			return err
+		if _, err := posix.FD(talk).Write([]byte{0}); err != nil {
+			return about(j.config.command[0], err)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func (j *job) hear(talk, pid int, deadline time.Time, text []byte) (n int, err e
 		if n, _ := unix.Poll(fds, 10); n > 0 {
 			n, err = unix.Read(talk, text)
 			if err != unix.EINTR {
-				return max(n, 0), err
+				return max(n, 0), about(j.config.command[0], err)
 			}
 		}
 		if len(j.interrupted) > 0 { // which a supervisor has yet to see
@@ -128,13 +128,18 @@ func (j *job) hear(talk, pid int, deadline time.Time, text []byte) (n int, err e
 
 // secondStage is the other end. It returns only if it fails.
 func secondStage(talk int, args []string) (status int) {
-	say := func(status int, text string) { unix.Write(talk, append([]byte{byte(status)}, text...)) }
+	say := func(status int, text string) error {
+		_, err := posix.FD(talk).Write(append([]byte{byte(status)}, text...))
+		return err
+	}
 	c := &config{user: args[0], dir: args[1], command: args[2:]}
 	_, user, err := c.lookupUser()
 	if err == nil {
 		j := &job{config: c, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}, User: user}}
 		err = j.become(func() error {
-			say(0, "")
+			if err := say(0, ""); err != nil {
+				return err
+			}
 			if n, err := unix.Read(talk, make([]byte, 1)); n != 1 {
 				return fmt.Errorf("given up by the first stage of daemonize: %w", err)
 			}

@@ -30,3 +30,25 @@ func retry(call func() error) error {
 		}
 	}
 }
+
+// readFile is os.ReadFile without Go's poller, which some files of proc(5) take
+// part in: an error that they never have would make it wait for good.
+func readFile(path string) (text []byte, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	for n := -1; n != 0; {
+		err = retry(func() error {
+			n, err = unix.Read(fd, buf)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, buf[:n]...)
+	}
+	return text, nil
+}

@@ -157,7 +157,7 @@ func (h *Handle) Reap() (status unix.WaitStatus, err error) {
 	if err != nil || pid == h.PID {
 		return status, err
 	}
-	line, err := os.ReadFile(ProcRoot + "/" + strconv.Itoa(h.PID) + "/stat")
+	line, err := readFile(ProcRoot + "/" + strconv.Itoa(h.PID) + "/stat")
 	if err != nil {
 		return 0, err
 	}

@@ -242,7 +242,7 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	if e.judged && !e.magic {
+	if e.judged && !e.magic && flags&unix.O_EXCL == 0 {
 		err = e.judgeFile(fd, user)
 	}
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -565,9 +564,9 @@ type mount struct {
 // mountOf finds the mount of an open file, nothing where /proc does not tell:
 // in a chroot, for one.
 func mountOf(fd int) (m mount) {
-	info, _ := os.ReadFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
+	info, _ := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
 	id := fdField(info, "mnt_id:")
-	table, _ := os.ReadFile(ProcRoot + "/self/mountinfo")
+	table, _ := readFile(ProcRoot + "/self/mountinfo")
 	for line := range bytes.Lines(table) {
 		f := strings.Fields(string(line))
 		dash := slices.Index(f, "-")

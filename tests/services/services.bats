@@ -9,6 +9,12 @@ setup() {
     chmod 755 .
 }
 
+# A service that has overwritten its environment does not carry the test's mark.
+teardown() {
+    pidkill -qTt 2 "$T"/*.pid 2>/dev/null || :
+    test_teardown
+}
+
 # up PIDFILE: a service that was started as it should be, and only once.
 up() {
     pid=$(<"$1")

@@ -92,7 +92,7 @@ user_of() { ps -o user= -p "$1"; }
     # Left to detach itself it is lost to -w, which says where it is.
     sed -i '/^daemon off/d' nginx.conf
     run -3 daemonize -m 022 -w 10 -p nginx.pid -o nginx.log nginx -c "$T/nginx.conf"
-    [[ ${lines[0]} == "daemonize: nginx.pid: stays, as it is locked by "*" (nginx, user root), "*": pidkill -T nginx.pid" ]]
+    [[ ${lines[0]} == "daemonize: nginx.pid: stays, as it is locked by "*" (nginx, user root)"*": pidkill -T nginx.pid" ]]
     run -0 pidkill -T nginx.pid
     not listens "$p"
     [[ ! -e nginx.pid ]]

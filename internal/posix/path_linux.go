@@ -272,7 +272,7 @@ func (e *Entry) judgeFile(fd int, user *Identity) error {
 		return ErrMoved
 	case e.log:
 	case st.Mode&unix.S_IWOTH != 0:
-		return byEverybody(e.Path)
+		return fmt.Errorf("%w: has a service made it, start that by daemonize -m 022", byEverybody(e.Path))
 	case st.Mode&unix.S_IWGRP != 0 && st.Uid == 0:
 		return byGroup(e.Path, int(st.Gid))
 	case st.Uid != 0 && int(st.Uid) != owner:

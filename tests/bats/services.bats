@@ -101,6 +101,23 @@ seconds='after [0-9]+\.[0-9] s'
     end_all
 }
 
+@test "a service's own pidfile that the mask made writable for everybody: pidkill names -m 022" {
+    need_root
+    for mask in 0 022; do
+        # shellcheck disable=SC2016 # the service's
+        daemonize -m $mask -c . -p app.pid sh -c 'echo $$ >own.pid; exec sleep 1000'
+        eventually 10 test -s own.pid
+        run pidkill -0 own.pid
+        if [[ $mask == 0 ]]; then
+            [[ $status -eq 4 && $output == "pidkill: own.pid: refused: own.pid can be changed by everybody: has a service made it, start that by daemonize -m 022" ]]
+        else
+            [[ $status -eq 0 ]]
+        fi
+        pidkill app.pid
+        rm own.pid
+    done
+}
+
 @test "/dev/stdout, /dev/stderr, /dev/fd/N, /proc/self/fd/N are the caller's descriptor itself" {
     speak='echo out; echo err >&2; exec sleep 1000'
     heard() { [[ $(<"$1") == "$2" ]]; }

@@ -9,6 +9,12 @@ setup() {
     chmod 755 .
 }
 
+# A service that has overwritten its environment does not carry the test's mark.
+teardown() {
+    pidkill -qTt 2 "$T"/*.pid 2>/dev/null || :
+    test_teardown
+}
+
 # up PIDFILE: a service that was started as it should be, and only once.
 up() {
     pid=$(<"$1")
@@ -83,6 +89,13 @@ user_of() { ps -o user= -p "$1"; }
     down nginx.pid -r QUIT/30/TERM/5/KILL/5
     not listens "$p"
     [[ ! -e own.pid ]]
+    # Left to detach itself it is lost to -w, which says where it is.
+    sed -i '/^daemon off/d' nginx.conf
+    run -3 daemonize -m 022 -w 10 -p nginx.pid -o nginx.log nginx -c "$T/nginx.conf"
+    [[ ${lines[0]} == "daemonize: nginx.pid: stays, as it is locked by "*" (nginx, user root)"*": pidkill -T nginx.pid" ]]
+    run -0 pidkill -T nginx.pid
+    not listens "$p"
+    [[ ! -e nginx.pid ]]
 }
 
 @test "unbound: changes its user itself, and its word that it is ready counts" {

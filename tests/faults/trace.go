@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -386,7 +385,10 @@ func plain(program string, args ...string) (status int, stderr string) {
 	}
 	hung := time.AfterFunc(deadline, func() { unix.Kill(pid, unix.SIGKILL) })
 	defer hung.Stop()
-	how, err := posix.Reap(pid)
+	var how unix.WaitStatus
+	for err = unix.EINTR; err == unix.EINTR; {
+		_, err = unix.Wait4(pid, &how, 0, nil)
+	}
 	for { // what came to init
 		var ws unix.WaitStatus
 		if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); err != nil || pid <= 0 {

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -147,7 +146,7 @@ func (w *world) start(s *slot) error {
 	fmt.Sscan(string(text), &s.pid)
 	s.alive, s.written, s.victim = true, time.Now(), nil
 	w.starts++
-	p, err := posix.ReadStat(s.pid)
+	p, err := box.Stat(s.pid)
 	if err != nil || p.PGID != s.pid || p.Zombie() {
 		return fmt.Errorf("started %d, which does not run", s.pid)
 	}
@@ -161,7 +160,7 @@ func (w *world) stop(s *slot) error {
 	// No victim can have come to its number yet.
 	for _, p := range box.Alive() {
 		if p.PGID == s.pid {
-			return fmt.Errorf("pidkill says %d is gone, and there is %s", s.pid, box.Names([]posix.Process{p}))
+			return fmt.Errorf("pidkill says %d is gone, and there is %s", s.pid, box.Names(p))
 		}
 	}
 	s.pid = 0
@@ -174,10 +173,13 @@ func (w *world) kill(s *slot) {
 	unix.Kill(-s.pid, unix.SIGKILL) // its number is its own until init reaps it
 	s.alive = false
 	w.kills++
-	for group := (posix.Group{ID: s.pid}); !group.Empty(); {
+	for !empty(s.pid) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
+
+// empty tells whether no process is in a group, nor a zombie.
+func empty(pgid int) bool { return unix.Kill(-pgid, 0) == unix.ESRCH }
 
 // recycle has somebody bear the number of a daemon that was killed: by and by,
 // or at once.
@@ -252,7 +254,7 @@ func (w *world) check() error {
 		if !v.group && v.Over() {
 			return fmt.Errorf("victim %d was signalled", v.PID)
 		}
-		if group := (posix.Group{ID: v.PID}); v.group && group.Empty() {
+		if v.group && empty(v.PID) {
 			return fmt.Errorf("the group of victim %d was signalled", v.PID)
 		}
 	}

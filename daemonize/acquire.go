@@ -47,16 +47,17 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 
 // takeLockfile takes the flock of a file of any content.
 func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
-	switch err := f.TryLock(j.keep); {
-	case err == posix.ErrLocked:
+	err = f.TryLock(j.keep)
+	if err == posix.ErrLocked {
 		return false, running("its lock is held by " + f.Holders())
-	case err == nil && !f.Current():
-		return true, posix.ErrMoved
-	case err == nil && f.Created:
-		return false, f.Share()
-	default:
-		return false, err
 	}
+	if err == nil {
+		err = f.Current()
+	}
+	if err == nil && f.Created {
+		err = f.Share()
+	}
+	return false, err
 }
 
 // takePidfile takes both locks (see posix.Pidfile) of a file that has no
@@ -64,11 +65,13 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
 	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
-	switch {
-	case locking != nil && locking != posix.ErrRead && !failed:
-		return false, locking
-	case !failed && !f.Current():
-		return true, posix.ErrMoved
+	if !failed {
+		if locking != nil && locking != posix.ErrRead {
+			return false, locking
+		}
+		if err := f.Current(); err != nil {
+			return false, err
+		}
 	}
 	d, err := f.Ask(false)
 	if err != nil {

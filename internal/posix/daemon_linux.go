@@ -138,8 +138,8 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !f.Current() {
-			return nil, ErrMoved
+		if err := f.Current(); err != nil {
+			return nil, err
 		}
 		time.Sleep(pause)
 	}

@@ -296,8 +296,8 @@ func (f *Pidfile) Publish() {
 // daemon. ErrMoved: the path does not name the file any more; ErrBusy: it is
 // being removed.
 func (f *Pidfile) Restart() error {
-	if !f.Current() {
-		return ErrMoved
+	if err := f.Current(); err != nil {
+		return err
 	}
 	if err := f.work(startByte, 1); err == ErrBusy {
 		return err
@@ -346,20 +346,21 @@ func (f *Pidfile) overwrite(keep []int) (to int, err error) {
 // Names is how many names the file has: more than one are hard links.
 func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
-// Current tells whether the path still names this file.
-func (f *Pidfile) Current() bool { return f.current() == nil }
-
-// Missing tells whether the path names no file by now.
-func (f *Pidfile) Missing() bool { return f.current() == unix.ENOENT }
-
-// current is ErrMoved if the path names another file, ENOENT if none.
-func (f *Pidfile) current() error {
+// Current returns nil if the path still names this file, ErrMoved if it names
+// another one or none, or the error of stat(2), which tells nothing.
+func (f *Pidfile) Current() error {
 	var st unix.Stat_t
 	err := f.Entry.Stat(&st)
-	if err == nil && !f.is(&st) {
+	if err == unix.ENOENT || err == nil && !f.is(&st) {
 		return ErrMoved
 	}
 	return err
+}
+
+// Missing tells whether the path names no file by now.
+func (f *Pidfile) Missing() bool {
+	var st unix.Stat_t
+	return f.Entry.Stat(&st) == unix.ENOENT
 }
 
 // IsAt tells whether another path leads to the same file.
@@ -394,7 +395,7 @@ func (f *Pidfile) read() error {
 // the path still names the file.
 func (f *Pidfile) unchanged() bool {
 	before, written := f.content, f.stat.Mtim
-	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current()
+	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current() == nil
 }
 
 // PID is what the content says; errors are those of ParsePID.
@@ -476,7 +477,10 @@ func (f *Pidfile) Remove(d *Daemon) error {
 			f.file = file
 		}()
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil || !f.is(&st) {
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if !f.is(&st) {
 			return ErrMoved
 		}
 		if err = f.work(startByte, bothBytes); err == ErrBusy {
@@ -511,7 +515,7 @@ func (f *Pidfile) RemoveOwn() {
 
 // unlink removes the file if the path still names it, else it is ErrMoved.
 func (f *Pidfile) unlink() error {
-	err := f.current()
+	err := f.Current()
 	if err == nil {
 		err = f.Entry.Unlink()
 	}

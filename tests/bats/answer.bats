@@ -373,6 +373,39 @@ if os.fork() == 0:
     ((status != 124 && SECONDS < 50))
 }
 
+@test "a look at the file that fails says nothing of whose it is" {
+    need strace
+    # Whichever call it is: a pidfile that stays is said to.
+    for n in {1..6}; do
+        daemonize -p app.pid sleep 1000
+        run_it strace -f -qq -o trace -P "$T/app.pid" -e trace=fstat -e inject=fstat:error=EIO:when=$n pidkill app.pid
+        [[ ! -e app.pid || $stderr == "pidkill: app.pid: "*"input/output error" ]]
+        pidkill app.pid
+    done
+    # A lockfile that daemonize has made can be read, or is not left.
+    for n in {1..5}; do
+        run_it strace -f -b execve -qq -o trace -P "$T/app.lock" -e trace=newfstatat \
+            -e inject=newfstatat:error=ENOMEM:when=$n daemonize -l app.lock sleep 1000
+        if ((status == 0)); then [[ $(stat -c %a app.lock) == 644 ]]; else [[ ! -e app.lock ]]; fi
+        end_all
+        rm -f app.lock
+    done
+    # A supervisor does not end because it cannot tell whether its file is there.
+    daemonize -s -r -p app.pid -o log sleep 1000
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    strace -f -qq -o trace -p "$supervisor" -e trace=newfstatat -e inject=newfstatat:error=EIO:when=1..2 3>&- 2>/dev/null &
+    tracer=$!
+    traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
+    eventually 10 traced
+    kill -KILL "$pid"
+    again() { [[ $(<app.pid) != "$pid" ]]; }
+    eventually 10 again
+    grep -q 'input/output error; starting it again' log
+    pidkill app.pid
+    wait "$tracer" || :
+}
+
 @test "no fallocate(2): a killed start leaves nothing that is in the way" {
     need strace
     strace -f -b execve -o trace -e trace=fallocate,execve,pwrite64 -e inject=fallocate:error=EOPNOTSUPP \

@@ -81,13 +81,13 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	switch {
 	case d.Lives():
 		return false, running(d.String())
-	case d.Answer == posix.Unknown && failed:
-		return false, running(d.Why)
-	case d.Answer == posix.Unknown:
-		return false, errors.New(d.Why + ": remove the file by hand if it is not")
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case failed:
+	case d.Answer == posix.Unknown && d.Locked:
+		return false, running(d.Why)
+	case d.Answer == posix.Unknown && !failed:
+		return false, errors.New(d.Why + ": remove the file by hand if it is not")
+	case failed: // and whoever was at work has let go since
 		return true, running(d.String())
 	case locking == posix.ErrRead:
 		f.RemoveOwn() // another file has no such lock, and nobody can read that yet

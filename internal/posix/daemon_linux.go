@@ -128,7 +128,7 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
 		err := q.answer()
 		q.process.Close()
-		if this := fmt.Sprint(q.Answer, q.Number, q.Maker); this != last {
+		if this := fmt.Sprint(q.Answer, q.Number, q.Maker, q.Why); this != last {
 			since, last = time.Now(), this
 		}
 		if err == nil && (time.Since(since) >= q.lasting || time.Since(began) > longest) {
@@ -354,7 +354,7 @@ func (q *question) isScanned() bool {
 	all := q.holders()
 	q.lasting = settling
 	switch {
-	case len(all) == 0 && !q.locked():
+	case len(all) == 0 && !q.isLocked():
 		return q.changing()
 	case len(all) == 0 && !showsLocks():
 		return false // the clock has to do

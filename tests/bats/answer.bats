@@ -502,6 +502,14 @@ if os.fork() == 0:
         expect 0
         rm -f app.pid
     done
+    # The first fails, and leaves its file, after the second has met its lock.
+    need flock
+    flock app.pid sleep 0.2 3>&- &
+    eventually 10 not flock -n app.pid true
+    run_it strace -f -b execve -qq -o trace -e trace=flock -e inject=flock:delay_exit=400000:when=1 \
+        daemonize -p app.pid sleep 1000
+    expect 0
+    pidkill app.pid
 }
 
 @test "overlayfs and a btrfs with two subvolumes: the lock's maker is told, or not guessed" {

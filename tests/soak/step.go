@@ -23,7 +23,7 @@ type worker struct {
 func (w *worker) step() {
 	s := w.slots[w.IntN(len(w.slots))]
 	choice := w.IntN(100)
-	if choice < 21 { // alone with the pidfile
+	if choice < 27 { // alone with the pidfile
 		s.Lock()
 		defer s.Unlock()
 	} else {
@@ -40,11 +40,17 @@ func (w *worker) step() {
 		w.replace(s)
 	case choice < 21:
 		w.supervise(s)
-	case choice < 45:
+	case choice < 23:
+		w.escape(s)
+	case choice < 25:
+		w.meet(s)
+	case choice < 27:
+		w.underWay(s)
+	case choice < 49:
 		w.start(s)
-	case choice < 65:
+	case choice < 67:
 		w.stop(s)
-	case choice < 72:
+	case choice < 73:
 		w.stop(s)
 		w.start(s)
 	case choice < 80:
@@ -67,7 +73,7 @@ func (w *worker) step() {
 // start is one from a choice of commands, as random as the rest.
 func (w *worker) start(s *slot) {
 	var args []string
-	switch w.IntN(16) {
+	switch w.IntN(18) {
 	case 0:
 		args = []string{"sh", "-c", "sleep 1000 & sleep 1000 & wait"}
 	case 1:
@@ -94,6 +100,10 @@ func (w *worker) start(s *slot) {
 		args = []string{"-s", "-r", "sh", "-c", "exit 1"}
 	case 12: // what is left of a run ignores TERM: KILL comes 5 s later, or pidkill
 		args = []string{"-s", "-r", "sh", "-c", "(trap '' TERM; sleep 0.2; sleep 0.2) & sleep 0.03; exit 1"}
+	case 13:
+		args = []string{"sh", "-c", escapee + " setsid sleep 0.3 & exec sleep 0.1"}
+	case 14:
+		args = []string{"-s", "-r", "sh", "-c", escapee + " setsid sleep 0.3 & sleep 0.05; exit 1"}
 	default:
 		args = []string{"sleep", "1000"}
 	}
@@ -192,6 +202,9 @@ func (w *worker) stop(s *slot) {
 	if status == 4 && strings.Contains(output, ": empty") {
 		return // of a start that was killed
 	}
+	if hasEscaped(status, output) && !slices.Contains(way, "-T") {
+		return // too late for the group
+	}
 	if status != 0 {
 		w.broken("stop %v: status %d: %s", way, status, output)
 	}
@@ -278,10 +291,10 @@ func marked(pid int, mark string) bool {
 	return slices.Contains(box.Environ(pid), mark)
 }
 
-// commands are the live processes with a tag.
+// commands are the live processes with a tag, but for escapees.
 func (w *worker) commands(tag string) (rows []box.Process) {
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if !starter(p) && marked(p.PID, tag) {
+		if !starter(p) && marked(p.PID, tag) && !marked(p.PID, escapee) {
 			rows = append(rows, p)
 		}
 	}
@@ -348,6 +361,9 @@ func (w *worker) stopAlone(s *slot) {
 	status, output := w.pidkill(s, way...).Result()
 	if status == 4 && strings.HasSuffix(output, ": empty") {
 		status, output = w.pidkill(s, "-f").Result()
+	}
+	if hasEscaped(status, output) {
+		status, output = w.pidkill(s, "-T").Result()
 	}
 	w.count(fmt.Sprintf("stop, alone: status %d", status))
 	if status != 0 {

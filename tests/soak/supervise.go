@@ -135,7 +135,7 @@ func (w *worker) family(s *slot) (commands, parents []box.Process) {
 // checkStopped is for a stop with status 0: whoever was there before it is gone.
 func (w *worker) checkStopped(commands, parents []box.Process, what string) {
 	for _, p := range commands {
-		if w.lives(p) {
+		if w.lives(p) && !marked(p.PID, escapee) {
 			w.broken("%s\nand there still is %s", what, box.Names(p))
 		}
 	}
@@ -155,13 +155,13 @@ func (w *worker) checkStopped(commands, parents []box.Process, what string) {
 // supervise has a supervisor alone with its pidfile, where everything is known.
 func (w *worker) supervise(s *slot) {
 	w.stopAlone(s)
-	switch kind := w.IntN(8); kind {
+	switch kind := w.IntN(9); kind {
 	case 0, 1:
 		w.failsAlone(s, kind == 1)
 	default:
 		pid, supervisor := w.supervisedAlone(s, "-r", "sleep", "1000")
 		w.count([...]string{2: "supervised: killed", 3: "supervised: command killed", 4: "supervised: told to end",
-			5: "supervised: told other things", 6: "supervised: killed in a restart", 7: "supervised: told to end in a restart"}[kind])
+			5: "supervised: told other things", 8: "supervised: asked for no more runs", 6: "supervised: killed in a restart", 7: "supervised: told to end in a restart"}[kind])
 		switch kind {
 		case 2:
 			w.signal(supervisor, unix.SIGKILL)
@@ -178,12 +178,23 @@ func (w *worker) supervise(s *slot) {
 		case 5:
 			for range 5 {
 				unix.Kill(supervisor.PID, [...]unix.Signal{
-					unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCHLD, unix.SIGCONT}[w.IntN(6)])
+					unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR2, unix.SIGCHLD, unix.SIGCONT}[w.IntN(5)])
 			}
 			w.expectOne(s, pid, "a signal that means nothing to a supervisor")
 			if !w.lives(supervisor) {
 				w.broken("a supervisor ended by a signal that means nothing to it")
 			}
+		case 8:
+			unix.Kill(supervisor.PID, unix.SIGUSR1)
+			w.expectOne(s, pid, "the request for no more runs")
+			unix.Kill(pid, unix.SIGKILL)
+			if h, err := box.Pin(supervisor.PID); err == nil {
+				if !h.Wait(box.Patience) {
+					w.broken("a supervisor that was asked for no more runs does not end")
+				}
+				h.Close()
+			}
+			w.expectNone(s, "a supervisor that was asked for no more runs")
 		default:
 			command, err := box.Pin(pid)
 			if err != nil {

@@ -87,8 +87,9 @@ func (w *worker) replace(s *slot) {
 		if status, output := w.pidkill(s, "-0").Result(); status != 1 {
 			w.broken("ask after a stranger's number: status %d: %s", status, output)
 		}
-		if w.IntN(2) == 0 {
-			w.stopAlone(s)
+		w.expectStatus(w.pidkill(s), 0, "stop by a stranger's number")
+		if text, err := os.ReadFile(s.file); string(text) != fmt.Sprintf("%d\n", v.PID) {
+			w.broken("after a stop by a stranger's number the pidfile says %q, %v", text, err)
 		}
 		w.startAlone(s)
 		if v.End() {

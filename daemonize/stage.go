@@ -128,13 +128,18 @@ func (j *job) hear(talk, pid int, deadline time.Time, text []byte) (n int, err e
 
 // secondStage is the other end. It returns only if it fails.
 func secondStage(talk int, args []string) (status int) {
-	say := func(status int, text string) { unix.Write(talk, append([]byte{byte(status)}, text...)) }
+	say := func(status int, text string) error {
+		_, err := posix.FD(talk).Write(append([]byte{byte(status)}, text...))
+		return err
+	}
 	c := &config{user: args[0], dir: args[1], command: args[2:]}
 	_, user, err := c.lookupUser()
 	if err == nil {
 		j := &job{config: c, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}, User: user}}
 		err = j.become(func() error {
-			say(0, "")
+			if err := say(0, ""); err != nil {
+				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)
+			}
 			if n, err := unix.Read(talk, make([]byte, 1)); n != 1 {
 				return fmt.Errorf("given up by the first stage of daemonize: %w", err)
 			}

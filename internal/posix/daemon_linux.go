@@ -120,7 +120,7 @@ func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d 
 // Ask asks whose the file is. An answer that may lie between two system calls of
 // somebody else's is looked at again, for a moment. For a start that has the
 // locks only the clock is left to ask. Errors are ErrMalformed, ErrMoved, and
-// those of read(2).
+// those of read(2) and flock(2).
 func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
 	since, last := began, ""
@@ -154,6 +154,7 @@ type question struct {
 	maker   func() int    // Pidfile.maker, asked once
 	process *Handle       // the process of that number, perhaps a zombie
 	lasting time.Duration // how long the answer must last to count
+	failed  error         // a look, without which there is no answer
 }
 
 // answer goes through the rule: the first yes is the answer.
@@ -192,7 +193,7 @@ func (q *question) answer() error {
 	default:
 		q.askClock()
 	}
-	return nil
+	return q.failed
 }
 
 // found makes a process or member the answer.
@@ -236,7 +237,7 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 
 // isLocked tells whether somebody holds the flock.
 func (q *question) isLocked() bool {
-	q.Locked = q.locked()
+	q.Locked, q.failed = q.locked()
 	return q.Locked
 }
 

@@ -83,7 +83,7 @@ func (f *Pidfile) holders() (list []*holder) {
 // caller may see. Own says that daemonize made it: who shares it is of the
 // daemon, in whatever session.
 func (f *Pidfile) Kin() (pids []int, own bool) {
-	if !f.locked() {
+	if locked, err := f.locked(); !locked && err == nil {
 		return nil, false
 	}
 	for _, h := range f.holders() {

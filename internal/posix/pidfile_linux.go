@@ -263,19 +263,26 @@ func flock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how|unix.LOCK_NB) })
 }
 
-// locked tells whether somebody else holds the flock. A start asks with the
-// lock that it wants, all others with one that does not keep each other out;
-// where it can be had, it is given back at once.
-func (f *Pidfile) locked() bool {
+// locked tells whether somebody else holds the flock, which nobody does where the
+// file system has none. A start asks with the lock that it wants, all others
+// with one that does not keep each other out; where it can be had, it is given
+// back at once. Errors are those of a machine in trouble.
+func (f *Pidfile) locked() (bool, error) {
 	fd, how := f.file, unix.LOCK_SH
 	if f.lock >= 0 {
 		fd, how = f.lock, unix.LOCK_EX
 	}
-	err := flock(fd, how)
-	if err == nil {
+	switch err := flock(fd, how); err {
+	case unix.EWOULDBLOCK:
+		return true, nil
+	case nil:
 		unix.Flock(fd, unix.LOCK_UN)
+		return false, nil
+	case unix.EBADF, unix.EINVAL, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
+		return false, nil
+	default:
+		return false, err
 	}
-	return err == unix.EWOULDBLOCK
 }
 
 func (f *Pidfile) is(st *unix.Stat_t) bool {

@@ -382,13 +382,22 @@ if os.fork() == 0:
         [[ ! -e app.pid || $stderr == "pidkill: app.pid: "*"input/output error" ]]
         pidkill app.pid
     done
-    # A lockfile that daemonize has made can be read, or is not left.
-    for n in {1..5}; do
-        run_it strace -f -b execve -qq -o trace -P "$T/app.lock" -e trace=newfstatat \
-            -e inject=newfstatat:error=ENOMEM:when=$n daemonize -l app.lock sleep 1000
-        if ((status == 0)); then [[ $(stat -c %a app.lock) == 644 ]]; else [[ ! -e app.lock ]]; fi
-        end_all
-        rm -f app.lock
+    # Nor is a lock that cannot be asked for one that is not there.
+    daemonize -p app.pid -c "$T" sh -c 'setsid sleep 1000 & echo $! >left; exit'
+    eventually 10 test -s left
+    run_it strace -f -qq -o trace -e trace=flock -e inject=flock:error=ENOMEM pidkill app.pid
+    expect 4 "pidkill: app.pid: cannot allocate memory"
+    pidkill -T app.pid
+    # What daemonize has made can be read, or is not left.
+    for option in -l -p; do
+        for call in fstat newfstatat; do
+            for n in {1..4}; do
+                run_it strace -f -b execve -qq -o trace -P "$T/new" -e trace=$call \
+                    -e inject=$call:error=ENOMEM:when="$n" daemonize $option new true
+                if ((status == 0)); then [[ $(stat -c %a new) == 644 ]]; else [[ ! -e new ]]; fi
+                rm -f new
+            done
+        done
     done
     # A supervisor does not end because it cannot tell whether its file is there.
     daemonize -s -r -p app.pid -o log sleep 1000

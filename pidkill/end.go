@@ -245,12 +245,17 @@ func (j *job) lookAgain(t *target) (again bool) {
 	if now.Process != nil {
 		sid, _ = unix.Getsid(now.Process.PID)
 	}
+	lives := now.Lives() && now.Answer != posix.Escaped
 	switch {
-	case !now.Lives() || now.Answer == posix.Escaped || now.Maker == 0 || now.Maker != before.Maker:
-	case j.scope == theProcess:
+	case j.scope == theProcess && lives && (now.Maker == 0 || now.Maker == before.Maker):
 		j.note(t, "not removed: it still runs (%s)", now)
 		now.Close()
 		return false
+	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
+		j.note(t, "not removed: %s", now)
+		now.Close()
+		return false
+	case !lives || now.Maker == 0 || now.Maker != before.Maker:
 	case sid == now.Maker:
 		before.Close()
 		t.daemon = now

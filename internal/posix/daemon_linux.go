@@ -180,9 +180,9 @@ func (q *question) answer() error {
 	switch {
 	case q.taken:
 		q.askClock()
-	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
-		q.findSupervisor()
 	case q.isProcess(q.holds): // mostly
+		q.findSupervisor()
+	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
 		q.findSupervisor()
 	case q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
 		q.findSupervisor()

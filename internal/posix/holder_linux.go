@@ -79,17 +79,22 @@ func (f *Pidfile) holders() (list []*holder) {
 	return list
 }
 
-// Kin are the processes that have the locked description open, as far as the
-// caller may see. Own says that daemonize made it: who shares it is of the
-// daemon, in whatever session.
-func (f *Pidfile) Kin() (pids []int, own bool) {
-	if locked, err := f.locked(); !locked && err == nil {
-		return nil, false
-	}
+// Kin are the processes that have the flock of this maker, as far as the caller
+// may see. Own says that daemonize made it: who shares it is of the daemon, in
+// whatever session.
+func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
 	for _, h := range f.holders() {
-		pids, own = append(pids, h.pid), h.noatime
+		if h.maker == maker {
+			pids, own = append(pids, h.pid), h.noatime
+		}
 	}
 	return pids, own
+}
+
+// IsKin tells whether a process has the flock of this maker.
+func (f *Pidfile) IsKin(pid, maker int) bool {
+	h, _ := f.holder(pid)
+	return h != nil && h.maker == maker
 }
 
 // Heirs are the other processes that have the flock of this start, as far as
@@ -107,7 +112,10 @@ func (f *Pidfile) Heirs() (pids []int) {
 
 // Holders names the processes that hold the flock, for a message.
 func (f *Pidfile) Holders() string {
-	pids, _ := f.Kin()
+	var pids []int
+	for _, h := range f.holders() {
+		pids = append(pids, h.pid)
+	}
 	if maker := f.maker(); len(pids) == 0 && maker != 0 {
 		pids = []int{maker}
 	}

@@ -446,6 +446,27 @@ if os.fork() == 0:
     done
 }
 
+@test "-T: a start that comes just after the daemon's end is not killed itself" {
+    need strace
+    daemonize -p app.pid sleep 1000
+    # It has found the daemon, and has yet to look who else has the lock.
+    strace -f --seccomp-bpf -qq -o trace -P /proc -e trace=getdents64 -e inject=getdents64:delay_enter=1000000:when=1 \
+        pidkill -T app.pid 3>&- &
+    tracer=$!
+    found() {
+        it=$(pgrep -P "$tracer" -x pidkill) && ls -l "/proc/$it/fd" | grep -q pidfd &&
+            grep -qs '^State:.t' "/proc/$it"/task/*/status
+    }
+    still() { found && found; }
+    eventually 10 still
+    kill -KILL "$(<app.pid)"
+    # Its daemon may be ended, as it has the same pidfile.
+    run_it daemonize -w 2 -p app.pid sleep 1000
+    ((status == 0)) || expect 3 "*ended: killed by SIGTERM*"
+    wait "$tracer" || :
+    pidkill -q app.pid
+}
+
 @test "a pidkill meets a supervisor between its fork and the next PID" {
     need strace
     daemonize -s -r -p app.pid -o log sleep 1000

@@ -366,7 +366,7 @@ func (h *hit) impossible(errno unix.Errno) bool {
 		fallthrough
 	case unix.SYS_OPENAT, unix.SYS_NEWFSTATAT:
 		// In /proc: a process that is hidden from the caller.
-		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).row")
+		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).stat")
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		if h.nr == unix.SYS_FCNTL && slices.Contains([]uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL}, h.args[1]) {
 			return true // of a descriptor that is open

@@ -91,7 +91,9 @@ func (w *worker) escape(s *slot) {
 		w.broken("an escapee was ended: %s", box.Names(who))
 	}
 	if kind < 2 {
-		kill(who.PID, escapee)
+		for _, p := range w.escapees(s) { // a run that had been begun may have left one, too
+			kill(p.PID, escapee)
+		}
 	} else {
 		w.expectStatus(w.pidkill(s, [...]string{"-T", "-S"}[w.IntN(2)]), 0, "stop of an escapee, with -T or -S")
 	}

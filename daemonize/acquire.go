@@ -47,16 +47,17 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 
 // takeLockfile takes the flock of a file of any content.
 func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
-	switch err := f.TryLock(j.keep); {
-	case err == posix.ErrLocked:
+	err = f.TryLock(j.keep)
+	if err == posix.ErrLocked {
 		return false, running("its lock is held by " + f.Holders())
-	case err == nil && !f.Current():
-		return true, posix.ErrMoved
-	case err == nil && f.Created:
-		return false, f.Share()
-	default:
-		return false, err
 	}
+	if err == nil {
+		err = f.Current()
+	}
+	if err == nil && f.Created {
+		err = f.Share()
+	}
+	return false, err
 }
 
 // takePidfile takes both locks (see posix.Pidfile) of a file that has no
@@ -64,11 +65,13 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
 	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
-	switch {
-	case locking != nil && locking != posix.ErrRead && !failed:
-		return false, locking
-	case !failed && !f.Current():
-		return true, posix.ErrMoved
+	if !failed {
+		if locking != nil && locking != posix.ErrRead {
+			return false, locking
+		}
+		if err := f.Current(); err != nil {
+			return false, err
+		}
 	}
 	d, err := f.Ask(false)
 	if err != nil {
@@ -78,13 +81,13 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	switch {
 	case d.Lives():
 		return false, running(d.String())
-	case d.Answer == posix.Unknown && failed:
-		return false, running(d.Why)
-	case d.Answer == posix.Unknown:
-		return false, errors.New(d.Why + ": remove the file by hand if it is not")
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case failed:
+	case d.Answer == posix.Unknown && d.Locked:
+		return false, running(d.Why)
+	case d.Answer == posix.Unknown && !failed:
+		return false, errors.New(d.Why + ": remove the file by hand if it is not")
+	case failed: // and whoever was at work has let go since
 		return true, running(d.String())
 	case locking == posix.ErrRead:
 		// Another file has no such lock, and nobody can read that yet.

@@ -138,7 +138,7 @@ func secondStage(talk int, args []string) (status int) {
 		j := &job{config: c, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}, User: user}}
 		err = j.become(func() error {
 			if err := say(0, ""); err != nil {
-				return err
+				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)
 			}
 			if n, err := unix.Read(talk, make([]byte, 1)); n != 1 {
 				return fmt.Errorf("given up by the first stage of daemonize: %w", err)

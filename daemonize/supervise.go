@@ -213,7 +213,7 @@ func (s *supervisor) judge() bool {
 		s.say("%s", text)
 	case s.askedMeanwhile():
 		s.say("%s; not starting it again, as it is being stopped", text)
-	case s.pidfile != nil && !s.pidfile.Current():
+	case s.pidfile != nil && s.pidfile.Current() == posix.ErrMoved:
 		// Whoever starts it by that name again must not meet this one.
 		s.say("%s; not starting it again, as the pidfile is gone", text)
 	default:

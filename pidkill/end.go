@@ -254,12 +254,17 @@ func (j *job) lookAgain(t *target) (again bool) {
 	if now.Process != nil {
 		sid, _ = unix.Getsid(now.Process.PID)
 	}
+	lives := now.Lives() && now.Answer != posix.Escaped
 	switch {
-	case !now.Lives() || now.Answer == posix.Escaped || !same:
-	case j.scope == theProcess:
+	case j.scope == theProcess && lives && (same || now.Maker == 0):
 		j.note(t, "not removed: it still runs (%s)", now)
 		now.Close()
 		return false
+	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
+		j.note(t, "not removed: %s", now)
+		now.Close()
+		return false
+	case !lives || !same:
 	case now.Process == nil || sid == now.Maker || now.Same(before):
 		before.Close()
 		t.daemon = now

@@ -90,7 +90,7 @@ func (j *job) kin(t *target, d *posix.Daemon) (*set, error) {
 		j.note(t, "left alone, as its lock is not daemonize's (%s): %s", byGroup(others), posix.DescribeAll(others))
 	}
 	for _, pid := range d.Kin {
-		if h, err := t.pin(pid); err == nil {
+		if h, err := t.pin(pid); err == nil && t.file.IsKin(pid, d.Maker) {
 			return t.spread("what left the group", h, func(int) bool { return false }, true)
 		}
 	}
@@ -102,12 +102,13 @@ func (j *job) kin(t *target, d *posix.Daemon) (*set, error) {
 // end, so whoever was seen in the set once stays in it.
 func (t *target) spread(name string, root *posix.Handle, in func(int) bool, descend bool) (*set, error) {
 	tracked := map[int]uint64{root.PID: root.Start} // start times
-	if t.file != nil && t.daemon.Kin == nil {
-		t.daemon.Kin, t.daemon.Own = t.file.Kin()
-	}
-	if t.file != nil && t.daemon.Own {
-		for _, pid := range t.daemon.Kin { // but a supervisor, or a start that waits
-			if p, err := posix.ReadStat(pid); err == nil && pid != t.daemon.Maker {
+	if d := t.daemon; t.file != nil && d.Locked {
+		if d.Kin == nil {
+			d.Kin, d.Own = t.file.Kin(d.Maker)
+		}
+		for _, pid := range d.Kin { // but a supervisor, or a start that waits
+			p, err := posix.ReadStat(pid)
+			if err == nil && d.Own && pid != d.Maker && t.file.IsKin(pid, d.Maker) {
 				tracked[pid] = p.Start
 			}
 		}

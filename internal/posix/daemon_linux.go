@@ -126,7 +126,7 @@ func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d 
 // Ask asks whose the file is. An answer that may lie between two system calls of
 // somebody else's is looked at again, for a moment. For a start that has the
 // locks only the clock is left to ask. Errors are ErrMalformed, ErrMoved, and
-// those of read(2).
+// those of read(2) and flock(2).
 func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
 	since, last := began, ""
@@ -134,7 +134,7 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
 		err := q.answer()
 		q.process.Close()
-		if this := fmt.Sprint(q.Answer, q.Number, q.Maker); this != last {
+		if this := fmt.Sprint(q.Answer, q.Number, q.Maker, q.Why); this != last {
 			since, last = time.Now(), this
 		}
 		if err == nil && (time.Since(since) >= q.lasting || time.Since(began) > longest) {
@@ -144,8 +144,8 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !f.Current() {
-			return nil, ErrMoved
+		if err := f.Current(); err != nil {
+			return nil, err
 		}
 		time.Sleep(pause)
 	}
@@ -160,6 +160,7 @@ type question struct {
 	maker   func() int    // Pidfile.maker, asked once
 	process *Handle       // the process of that number, perhaps a zombie
 	lasting time.Duration // how long the answer must last to count
+	failed  error         // a look, without which there is no answer
 }
 
 // answer goes through the rule: the first yes is the answer.
@@ -189,9 +190,9 @@ func (q *question) answer() error {
 	switch {
 	case q.taken:
 		q.askClock()
-	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
-		q.findSupervisor()
 	case q.isProcess(q.holds): // mostly
+		q.findSupervisor()
+	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
 		q.findSupervisor()
 	case q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
 		q.findSupervisor()
@@ -202,7 +203,7 @@ func (q *question) answer() error {
 	default:
 		q.askClock()
 	}
-	return nil
+	return q.failed
 }
 
 // found makes a process or member the answer.
@@ -246,7 +247,7 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 
 // isLocked tells whether somebody holds the flock.
 func (q *question) isLocked() bool {
-	q.Locked = q.locked()
+	q.Locked, q.failed = q.locked()
 	return q.Locked
 }
 
@@ -383,7 +384,7 @@ func (q *question) isScanned() bool {
 	case len(all) == 0 && !complete:
 		q.Answer, q.Why = Unknown, "it is locked, and there are too many open files to find by whom"
 		return true
-	case len(all) == 0 && !q.locked():
+	case len(all) == 0 && !q.isLocked():
 		return q.changing()
 	case len(all) == 0 && !showsLocks():
 		return false // the clock has to do

@@ -110,18 +110,23 @@ func distance(pid, maker int) int {
 	return 1
 }
 
-// Kin are the processes that have the locked description open, as far as the
-// caller may see. Own says that daemonize made it: who shares it is of the
-// daemon, in whatever session.
-func (f *Pidfile) Kin() (pids []int, own bool) {
-	if !f.locked() {
-		return nil, false
-	}
-	all, _ := f.holders(0)
+// Kin are the processes that have the flock of this maker, as far as the caller
+// may see. Own says that daemonize made it: who shares it is of the daemon, in
+// whatever session.
+func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
+	all, _ := f.holders(maker)
 	for _, h := range all {
-		pids, own = append(pids, h.pid), h.noatime
+		if h.maker == maker {
+			pids, own = append(pids, h.pid), h.noatime
+		}
 	}
 	return pids, own
+}
+
+// IsKin tells whether a process has the flock of this maker.
+func (f *Pidfile) IsKin(pid, maker int) bool {
+	h, _ := f.look(pid)
+	return h.held && h.maker == maker
 }
 
 // Heirs are the other processes that have the flock of this start, as far as
@@ -140,7 +145,11 @@ func (f *Pidfile) Heirs() (pids []int) {
 
 // Holders names the processes that hold the flock, for a message.
 func (f *Pidfile) Holders() string {
-	pids, _ := f.Kin()
+	var pids []int
+	all, _ := f.holders(0)
+	for _, h := range all {
+		pids = append(pids, h.pid)
+	}
 	if maker := f.maker(); len(pids) == 0 && maker != 0 {
 		pids = []int{maker}
 	}

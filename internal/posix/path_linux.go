@@ -246,6 +246,10 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 		err = e.judgeFile(fd, user)
 	}
 	if err != nil {
+		// What was just created goes, unless another start has locked it since.
+		if flags&unix.O_EXCL != 0 && flock(fd, unix.LOCK_EX) != unix.EWOULDBLOCK {
+			e.Unlink()
+		}
 		unix.Close(fd)
 		return -1, err
 	}

@@ -263,19 +263,26 @@ func flock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how|unix.LOCK_NB) })
 }
 
-// locked tells whether somebody else holds the flock. A start asks with the
-// lock that it wants, all others with one that does not keep each other out;
-// where it can be had, it is given back at once.
-func (f *Pidfile) locked() bool {
+// locked tells whether somebody else holds the flock, which nobody does where the
+// file system has none. A start asks with the lock that it wants, all others
+// with one that does not keep each other out; where it can be had, it is given
+// back at once. Errors are those of a machine in trouble.
+func (f *Pidfile) locked() (bool, error) {
 	fd, how := f.file, unix.LOCK_SH
 	if f.lock >= 0 {
 		fd, how = f.lock, unix.LOCK_EX
 	}
-	err := flock(fd, how)
-	if err == nil {
+	switch err := flock(fd, how); err {
+	case unix.EWOULDBLOCK:
+		return true, nil
+	case nil:
 		unix.Flock(fd, unix.LOCK_UN)
+		return false, nil
+	case unix.EBADF, unix.EINVAL, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
+		return false, nil
+	default:
+		return false, err
 	}
-	return err == unix.EWOULDBLOCK
 }
 
 func (f *Pidfile) is(st *unix.Stat_t) bool {
@@ -296,8 +303,8 @@ func (f *Pidfile) Publish() {
 // daemon. ErrMoved: the path does not name the file any more; ErrBusy: it is
 // being removed.
 func (f *Pidfile) Restart() error {
-	if !f.Current() {
-		return ErrMoved
+	if err := f.Current(); err != nil {
+		return err
 	}
 	if err := f.work(startByte, 1); err == ErrBusy {
 		return err
@@ -352,20 +359,21 @@ func (f *Pidfile) ReadBy() string {
 // Names is how many names the file has: more than one are hard links.
 func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
-// Current tells whether the path still names this file.
-func (f *Pidfile) Current() bool { return f.current() == nil }
-
-// Missing tells whether the path names no file by now.
-func (f *Pidfile) Missing() bool { return f.current() == unix.ENOENT }
-
-// current is ErrMoved if the path names another file, ENOENT if none.
-func (f *Pidfile) current() error {
+// Current returns nil if the path still names this file, ErrMoved if it names
+// another one or none, or the error of stat(2), which tells nothing.
+func (f *Pidfile) Current() error {
 	var st unix.Stat_t
 	err := f.Entry.Stat(&st)
-	if err == nil && !f.is(&st) {
+	if err == unix.ENOENT || err == nil && !f.is(&st) {
 		return ErrMoved
 	}
 	return err
+}
+
+// Missing tells whether the path names no file by now.
+func (f *Pidfile) Missing() bool {
+	var st unix.Stat_t
+	return f.Entry.Stat(&st) == unix.ENOENT
 }
 
 // IsAt tells whether another path leads to the same file.
@@ -400,7 +408,7 @@ func (f *Pidfile) read() error {
 // the path still names the file.
 func (f *Pidfile) unchanged() bool {
 	before, written := f.content, f.stat.Mtim
-	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current()
+	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current() == nil
 }
 
 // PID is what the content says; errors are those of ParsePID.
@@ -482,7 +490,10 @@ func (f *Pidfile) Remove(d *Daemon) error {
 			f.file = file
 		}()
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil || !f.is(&st) {
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if !f.is(&st) {
 			return ErrMoved
 		}
 		if err = f.work(startByte, bothBytes); err == ErrBusy {
@@ -520,7 +531,7 @@ func (f *Pidfile) RemoveOwn() error {
 
 // unlink removes the file if the path still names it, else it is ErrMoved.
 func (f *Pidfile) unlink() error {
-	err := f.current()
+	err := f.Current()
 	if err == nil {
 		err = f.Entry.Unlink()
 	}

@@ -191,7 +191,7 @@ func glob(pattern string) []string {
 func (m *model) broken(format string, args ...any) {
 	m.mu.Lock() // for good
 	fmt.Fprintf(os.Stderr, "attack: BROKEN: %s\n", fmt.Sprintf(format, args...))
-	fmt.Fprintf(os.Stderr, "attack: running: %s\n", strings.ReplaceAll(box.Names(box.Alive()), "; ", "\n    "))
+	fmt.Fprintf(os.Stderr, "attack: running: %s\n", strings.ReplaceAll(box.Names(box.Alive()...), "; ", "\n    "))
 	os.Exit(1)
 }
 

@@ -373,6 +373,48 @@ if os.fork() == 0:
     ((status != 124 && SECONDS < 50))
 }
 
+@test "a look at the file that fails says nothing of whose it is" {
+    need strace
+    # Whichever call it is: a pidfile that stays is said to.
+    for n in {1..6}; do
+        daemonize -p app.pid sleep 1000
+        run_it strace -f -qq -o trace -P "$T/app.pid" -e trace=fstat -e inject=fstat:error=EIO:when=$n pidkill app.pid
+        [[ ! -e app.pid || $stderr == "pidkill: app.pid: "*"input/output error" ]]
+        pidkill app.pid
+    done
+    # Nor is a lock that cannot be asked for one that is not there.
+    daemonize -p app.pid -c "$T" sh -c 'setsid sleep 1000 & echo $! >left; exit'
+    eventually 10 test -s left
+    run_it strace -f -qq -o trace -e trace=flock -e inject=flock:error=ENOMEM pidkill app.pid
+    expect 4 "pidkill: app.pid: cannot allocate memory"
+    pidkill -T app.pid
+    # What daemonize has made can be read, or is not left.
+    for option in -l -p; do
+        for call in fstat newfstatat; do
+            for n in {1..4}; do
+                run_it strace -f -b execve -qq -o trace -P "$T/new" -e trace=$call \
+                    -e inject=$call:error=ENOMEM:when="$n" daemonize $option new true
+                if ((status == 0)); then [[ $(stat -c %a new) == 644 ]]; else [[ ! -e new ]]; fi
+                rm -f new
+            done
+        done
+    done
+    # A supervisor does not end because it cannot tell whether its file is there.
+    daemonize -s -r -p app.pid -o log sleep 1000
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    strace -f -qq -o trace -p "$supervisor" -e trace=newfstatat -e inject=newfstatat:error=EIO:when=1..2 3>&- 2>/dev/null &
+    tracer=$!
+    traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
+    eventually 10 traced
+    kill -KILL "$pid"
+    again() { [[ $(<app.pid) != "$pid" ]]; }
+    eventually 10 again
+    grep -q 'input/output error; starting it again' log
+    pidkill app.pid
+    wait "$tracer" || :
+}
+
 @test "no fallocate(2): a killed start leaves nothing that is in the way" {
     need strace
     strace -f -b execve -o trace -e trace=fallocate,execve,pwrite64 -e inject=fallocate:error=EOPNOTSUPP \
@@ -402,6 +444,27 @@ if os.fork() == 0:
         [[ -z $(pgrep -g "$(cut -d' ' -f1 </proc/self/stat)" sleep || :) ]]
         [[ ! -e app.pid ]]
     done
+}
+
+@test "-T: a start that comes just after the daemon's end is not killed itself" {
+    need strace
+    daemonize -p app.pid sleep 1000
+    # It has found the daemon, and has yet to look who else has the lock.
+    strace -f --seccomp-bpf -qq -o trace -P /proc -e trace=getdents64 -e inject=getdents64:delay_enter=1000000:when=1 \
+        pidkill -T app.pid 3>&- &
+    tracer=$!
+    found() {
+        it=$(pgrep -P "$tracer" -x pidkill) && ls -l "/proc/$it/fd" | grep -q pidfd &&
+            grep -qs '^State:.t' "/proc/$it"/task/*/status
+    }
+    still() { found && found; }
+    eventually 10 still
+    kill -KILL "$(<app.pid)"
+    # Its daemon may be ended, as it has the same pidfile.
+    run_it daemonize -w 2 -p app.pid sleep 1000
+    ((status == 0)) || expect 3 "*ended: killed by SIGTERM*"
+    wait "$tracer" || :
+    pidkill -q app.pid
 }
 
 @test "a pidkill meets a supervisor between its fork and the next PID" {
@@ -469,6 +532,14 @@ if os.fork() == 0:
         expect 0
         rm -f app.pid
     done
+    # The first fails, and leaves its file, after the second has met its lock.
+    need flock
+    flock app.pid sleep 0.2 3>&- &
+    eventually 10 not flock -n app.pid true
+    run_it strace -f -b execve -qq -o trace -e trace=flock -e inject=flock:delay_exit=400000:when=1 \
+        daemonize -p app.pid sleep 1000
+    expect 0
+    pidkill app.pid
 }
 
 @test "overlayfs and a btrfs with two subvolumes: the lock's maker is told, or not guessed" {

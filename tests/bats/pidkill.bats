@@ -452,6 +452,19 @@ sys.exit(killer.wait())' 3>&-
     run daemonize -p b.pid sleep 1000
     [[ $status -eq 1 ]]
 
+    # The same where the clock alone tells, or does not: the second member is
+    # younger than the pidfile.
+    for begin in : 'sleep 1'; do
+        daemonize -p c.pid -c "$T" bash -c 'for fd in {3..63}; do eval "exec $fd>&-"; done
+            '"$begin"'; sleep 1000 & echo $! >second; exec sleep 1000'
+        eventually 20 test -s second
+        run_it pidkill -L c.pid
+        expect 0 "pidkill: c.pid: not removed: *"
+        alive "$(<second)"
+        pidkill -q -g "$(<c.pid)"
+        rm c.pid second
+    done
+
     eventually 20 reaped "$pid"
     # It is gone: no other member is meant.
     echo "$pid" >b.pid

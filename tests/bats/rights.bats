@@ -221,6 +221,13 @@ END
     done
 }
 
+@test "-u: a second stage that cannot talk to the first ends, and so does the start" {
+    need_root
+    need strace
+    run timeout 30 strace -f -o trace -e trace=write -e inject=write:error=EIO daemonize -u "$TEST_USER" -p app.pid sleep 1000
+    [[ $status -eq 125 && ! -e app.pid ]]
+}
+
 @test "on a file system that only its user may enter, -c and the command are found" {
     fuse theirs/m
     run ! ls theirs/m # not even root

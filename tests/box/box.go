@@ -10,14 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"procgroup/internal/posix"
 )
 
 // mark is in the environment of a program that runs in a box.
@@ -100,50 +95,4 @@ func furnish() error {
 		return err
 	}
 	return os.Chdir(Dir)
-}
-
-// Alive lists the processes in the box that live, but for its init and those
-// of except.
-func Alive(except ...int) []posix.Process {
-	pids, _ := posix.PIDs()
-	rows, _, _ := posix.Table(pids)
-	rows = slices.DeleteFunc(rows, func(p posix.Process) bool {
-		return p.PID == 1 || p.Zombie() || slices.Contains(except, p.PID)
-	})
-	for i := range rows {
-		posix.Fill([]*posix.Process{&rows[i]}, posix.Args)
-	}
-	return slices.DeleteFunc(rows, func(p posix.Process) bool { return p.State == 'X' })
-}
-
-// Nothing waits a moment for the box to be empty, but for except. It returns
-// who is there all the same.
-func Nothing(except ...int) (left []posix.Process) {
-	for began := time.Now(); time.Since(began) < Patience/3; time.Sleep(time.Millisecond) {
-		if left = Alive(except...); len(left) == 0 {
-			return nil
-		}
-	}
-	return left
-}
-
-// KillAll ends everything in the box but its init and except.
-func KillAll(except ...int) {
-	for left := Alive(except...); len(left) > 0; left = Alive(except...) {
-		for _, p := range left {
-			unix.Kill(p.PID, unix.SIGKILL)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// Names lists processes for a message.
-func Names(rows []posix.Process) string {
-	var names []string
-	for _, p := range rows {
-		args := strings.ReplaceAll(strings.TrimRight(p.Args, "\x00"), "\x00", " ")
-		names = append(names, fmt.Sprintf("%d %c ppid %d pgid %d sid %d (%s) %.60s",
-			p.PID, p.State, p.PPID, p.PGID, p.SID, p.Comm, args))
-	}
-	return strings.Join(names, "; ")
 }

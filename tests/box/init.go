@@ -164,10 +164,8 @@ func (t *Tool) Result() (status int, output string) {
 		unix.Kill(t.PID, unix.SIGKILL)
 		<-t.done
 	}
-	text := make([]byte, 64<<10)
-	n, _ := t.output.ReadAt(text, 0)
+	output = strings.TrimSuffix(t.Output(), "\n")
 	t.output.Close()
-	output = strings.TrimSuffix(string(text[:n]), "\n")
 	switch {
 	case hung:
 		return -1, "it hung; " + output
@@ -175,6 +173,13 @@ func (t *Tool) Result() (status int, output string) {
 		return -1, output
 	}
 	return t.status.ExitStatus(), output
+}
+
+// Output is what the tool has said so far.
+func (t *Tool) Output() string {
+	text := make([]byte, 64<<10)
+	n, _ := t.output.ReadAt(text, 0)
+	return string(text[:n])
 }
 
 // Do runs a tool to its end.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -24,14 +24,15 @@ type scenario struct {
 	args    []string
 	lead    bool // the caller leads a group: a copy in a new session does the work
 	prepare func(*bench) error
-	user    bool // it runs as nobody
-	before  string
-	looks   bool // pidkill signals nobody
-	leaves  int  // so many processes are left by a pidkill that succeeds
-	file    bool // and the pidfile is
-	starts  int  // a supervisor stays, and starts the command so often at first
-	becomes bool // daemonize is the command in the end
-	logger  bool // there is one
+	user    bool   // it runs as nobody
+	status  int    // when nothing goes wrong
+	looks   bool   // pidkill signals nobody
+	leaves  int    // so many processes are left then
+	file    bool   // and the pidfile is
+	reach   string // the option by which a pidkill reaches what is left; "": none
+	starts  int    // a supervisor stays, and starts the command so often at first
+	becomes bool   // daemonize is the command in the end
+	logger  bool   // there is one
 }
 
 const (
@@ -44,8 +45,9 @@ const (
 
 func scenarios() []*scenario {
 	var list []*scenario
-	start := func(name, before string, args ...string) {
-		s := &scenario{name: "daemonize " + name, program: "daemonize", args: args, before: before}
+	start := func(name string, like scenario, args ...string) {
+		s := &like
+		s.name, s.program, s.args = "daemonize "+name, "daemonize", args
 		given := func(option string) bool { return slices.Contains(args, option) }
 		s.user, s.becomes, s.logger = given("-u"), given("-f"), given(logger)
 		switch {
@@ -64,18 +66,23 @@ func scenarios() []*scenario {
 		}
 		list = append(list, &led)
 	}
-	start("plain", "", "sleep", "1000")
-	start("-p", "", "-p", pidfile, "sleep", "1000")
-	start("-p stale", "4194303\n", "-p", pidfile, "sleep", "1000")
-	start("-l", "", "-l", lockfile, "sleep", "1000")
-	start("-l -o", "", "-l", lockfile, "-p", pidfile, "-to", "log", "-e", "errs", "sleep", "1000")
-	start("-o |", "", "-p", pidfile, "-o", logger, "sleep", "1000")
-	start("-u", "", "-u", "nobody", "-p", pidfile, "-o", "log", "sleep", "1000")
-	start("-w", "", "-w", "0.02", "-p", pidfile, "sleep", "1000")
-	start("-n", "", "-n", "20", "-p", pidfile, "/proc/1/exe", "-ready")
-	start("-f", "", "-f", "-u", "nobody", "-p", pidfile, "sleep", "1000")
-	start("-s", "", "-s", "-p", pidfile, "sleep", "1000")
-	start("-s -r", "", "-s", "-r", "-p", pidfile, "sh", "-c", "test -e $0 && exec sleep 1000; >$0; exit 1", box.Dir+"/again")
+	start("plain", scenario{}, "sleep", "1000")
+	start("-p", scenario{}, "-p", pidfile, "sleep", "1000")
+	start("-p stale", scenario{prepare: stale}, "-p", pidfile, "sleep", "1000")
+	start("-l", scenario{}, "-l", lockfile, "sleep", "1000")
+	start("-l -o", scenario{}, "-l", lockfile, "-p", pidfile, "-to", "log", "-e", "errs", "sleep", "1000")
+	start("-o |", scenario{}, "-p", pidfile, "-o", logger, "sleep", "1000")
+	start("-u", scenario{}, "-u", "nobody", "-p", pidfile, "-o", "log", "sleep", "1000")
+	start("-w", scenario{}, "-w", "0.02", "-p", pidfile, "sleep", "1000")
+	start("-n", scenario{}, "-n", "20", "-p", pidfile, "/proc/1/exe", "-ready")
+	start("-f", scenario{}, "-f", "-u", "nobody", "-p", pidfile, "sleep", "1000")
+	start("-s", scenario{}, "-s", "-p", pidfile, "sleep", "1000")
+	start("-s -r", scenario{}, "-s", "-r", "-p", pidfile, "sh", "-c", "test -e $0 && exec sleep 1000; >$0; exit 1", box.Dir+"/again")
+	start("-p a stranger's", scenario{prepare: stranger}, "-p", pidfile, "sleep", "1000")
+	running := scenario{prepare: daemon("sleep", "1000"), status: 1, leaves: 1}
+	start("-p of who runs", running, "-p", pidfile, "sleep", "1000")
+	left := scenario{prepare: escaped, status: 1, leaves: 1, reach: "-T"}
+	start("-p of who escaped", left, "-p", pidfile, "sleep", "1000")
 	stop := func(name string, prepare func(*bench) error, args ...string) *scenario {
 		s := &scenario{name: "pidkill " + name, program: "pidkill", args: append(args, pidfile), prepare: prepare}
 		list = append(list, s)
@@ -86,16 +93,23 @@ func scenarios() []*scenario {
 	stop("a group", daemon("sh", "-c", "sleep 1000 & sleep 1000 & wait"), "-t", "1")
 	stop("no leader", daemon("sh", "-c", "sleep 1000 & sleep 1000 &"), "-t", "1")
 	stop("-9", daemon("sleep", "1000"), "-9")
-	stop("-S", daemon("sh", "-c", "sleep 1000 & wait"), "-S", "-t", "1")
-	stop("-T", daemon("sh", "-c", "setsid sleep 1000 & sleep 1000 & wait"), "-T", "-t", "1")
+	stop("-S", daemon("sh", "-c", "sleep 1000 & wait"), "-S", "-t", "1").reach = "-S"
+	stop("-T", daemon("sh", "-c", "setsid sleep 1000 & sleep 1000 & wait"), "-T", "-t", "1").reach = "-T"
+	stop("-T of what escaped", escaped, "-T", "-t", "1").reach = "-T"
 	stop("-g", daemon("sh", "-c", "sleep 1000 & wait"), "-t", "1", "-g").file = true
-	stop("-s", daemon("sleep", "1000"), "-s", "HUP").file = true
-	s := stop("-1", daemon("sh", "-c", "sleep 1000 & sleep 1000 & wait"), "-1", "-t", "1")
+	s := stop("-s", daemon("sh", "-c", "sleep 1000 & wait"), "-s", "HUP")
+	s.leaves, s.file = 1, true
+	stop("-a -s", daemon("sh", "-c", "sleep 1000 & wait"), "-a", "-s", "HUP").file = true
+	s = stop("-L", daemon("sh", "-c", "sleep 1000 & sleep 1000 & wait"), "-L", "-t", "1")
 	s.leaves, s.file = 2, true
 	for _, option := range []string{"-0", "-n"} {
 		s = stop(option, daemon("sleep", "1000"), option)
 		s.looks, s.leaves, s.file = true, 1, true
 	}
+	s = stop("what escaped", escaped, "-t", "1")
+	s.status, s.looks, s.leaves, s.file, s.reach = 3, true, 1, true, "-T"
+	s = stop("a stranger's", stranger, "-t", "1")
+	s.looks, s.file = true, true
 	return list
 }
 
@@ -108,13 +122,26 @@ func daemon(command ...string) func(*bench) error {
 		}
 		return patiently(func() error { // until all of its children run, and the shell has ended
 			sleeping, all := strings.Count(strings.Join(command, " "), "sleep"), box.Alive(b.victim)
-			others := slices.DeleteFunc(slices.Clone(all), func(p posix.Process) bool { return p.Comm == "sleep" })
+			others := slices.DeleteFunc(slices.Clone(all), func(p box.Process) bool { return p.Comm == "sleep" })
 			if len(all)-len(others) != sleeping || (len(others) > 0) != strings.HasSuffix(command[len(command)-1], "wait") {
-				return fmt.Errorf("not what was started: %s", box.Names(all))
+				return fmt.Errorf("not what was started: %s", box.Names(all...))
 			}
 			return nil
 		})
 	}
+}
+
+// stale is a pidfile whose number nobody bears.
+func stale(*bench) error { return os.WriteFile(pidfile, []byte("4194303\n"), 0o644) }
+
+// escaped is a pidfile whose daemon has ended, but for one that left its group.
+func escaped(b *bench) error { return daemon("sh", "-c", "setsid sleep 1000 & exit")(b) }
+
+// stranger is a pidfile whose number has gone to somebody else since.
+func stranger(b *bench) error {
+	os.WriteFile(pidfile, []byte(fmt.Sprintf("%d\n", b.victim)), 0o644)
+	before := b.began.Add(-2 * time.Second)
+	return os.Chtimes(pidfile, before, before)
 }
 
 // patiently waits for what takes a moment, and long on a machine under load.
@@ -131,13 +158,15 @@ type bench struct {
 	daemonize, pidkill string
 	tracers            map[string]*tracer
 	victim             int // a process that nobody may signal
+	began              time.Time
+	before             string // what the pidfile says
 }
 
 func newBench(bin string) (*bench, error) {
 	if !filepath.IsAbs(bin) {
 		return nil, errors.New("-bin: expected an absolute path")
 	}
-	b := &bench{daemonize: bin + "/daemonize", pidkill: bin + "/pidkill", tracers: map[string]*tracer{}}
+	b := &bench{daemonize: bin + "/daemonize", pidkill: bin + "/pidkill", tracers: map[string]*tracer{}, began: time.Now()}
 	for name, program := range map[string]string{"daemonize": b.daemonize, "pidkill": b.pidkill} {
 		symbols, err := loadSymbols(program)
 		if err != nil {
@@ -163,19 +192,17 @@ func (b *bench) profile(s *scenario) []call {
 // try makes one run and looks at what it left.
 func (b *bench) try(s *scenario, f fault, c *counts) hit {
 	b.clear()
-	if s.before != "" {
-		os.WriteFile(pidfile, []byte(s.before), 0o644)
-	}
 	if s.prepare != nil {
 		if err := s.prepare(b); err != nil {
 			fmt.Fprintf(os.Stderr, "faults: %s: %v\n", s.name, err)
 			os.Exit(1)
 		}
 	}
+	text, _ := os.ReadFile(pidfile)
+	b.before = string(text)
 	args := slices.Clone(s.args)
 	if slices.Contains(args, "-g") {
-		text, _ := os.ReadFile(pidfile)
-		args[len(args)-1] = strings.TrimSpace(string(text))
+		args[len(args)-1] = strings.TrimSpace(b.before)
 	}
 	o, err := b.tracers[s.program].run(append([]string{s.program}, args...), s.lead, s.starts, f)
 	if err != nil {
@@ -231,11 +258,16 @@ func (b *bench) reap() {
 // check is what must hold after any run.
 func (b *bench) check(s *scenario, f fault, o *outcome) error {
 	b.reap()
-	if row, err := posix.ReadStat(b.victim); err != nil || row.Zombie() || row.State == 'T' {
+	if row, err := box.Stat(b.victim); err != nil || row.Zombie() || row.State == 'T' {
 		return errors.New("a process that is none of its business was signalled")
 	}
 	if o.hung {
 		return errors.New("it hung")
+	}
+	if s.status == 1 {
+		if err := b.untouched(s); err != nil {
+			return err
+		}
 	}
 	// Whoever is killed, and crashes of the runtime are no better, may leave
 	// something behind, but nothing out of reach.
@@ -249,9 +281,9 @@ func (b *bench) check(s *scenario, f fault, o *outcome) error {
 	switch {
 	case s.program == "pidkill":
 		return b.stopped(s, f, o)
-	case o.status.ExitStatus() == 0 && gentle:
+	case s.status == 0 && o.status.ExitStatus() == 0 && gentle:
 		return b.started(s, f, o)
-	case o.status.ExitStatus() == 0:
+	case o.status.ExitStatus() == s.status:
 		return b.reachable(s, f, o)
 	}
 	if f.kind != fail {
@@ -259,6 +291,20 @@ func (b *bench) check(s *scenario, f fault, o *outcome) error {
 	}
 	return b.failed(s, o)
 }
+
+// untouched is for a start that has met a daemon: whatever happens to the start,
+// the daemon is as it was.
+func (b *bench) untouched(s *scenario) error {
+	return patiently(func() error { // the copy of one that was killed goes on
+		if all := box.Alive(b.victim); len(all) != s.leaves || slices.ContainsFunc(all, starter) {
+			return fmt.Errorf("a daemon was there, and now there run: %s", box.Names(all...))
+		}
+		return locked(pidfile, b.before)
+	})
+}
+
+// starter tells daemonize, and its copy before that has its name.
+func starter(p box.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" }
 
 // message is the form that every message has.
 var message = regexp.MustCompile(`^(daemonize|pidkill): [^:]+: .+$`)
@@ -287,11 +333,14 @@ func (b *bench) failed(s *scenario, o *outcome) error {
 	if err := o.messages(); err != nil {
 		return err
 	}
+	if s.status == 1 {
+		return nil // untouched
+	}
 	if left := box.Nothing(b.victim); left != nil {
-		return fmt.Errorf("left running: %s", box.Names(left))
+		return fmt.Errorf("left running: %s", box.Names(left...))
 	}
 	for _, name := range []string{pidfile, lockfile} {
-		if _, err := os.Lstat(name); err == nil && s.before == "" {
+		if _, err := os.Lstat(name); err == nil && b.before == "" {
 			return fmt.Errorf("left %s", name)
 		}
 	}
@@ -316,7 +365,7 @@ func (b *bench) started(s *scenario, f fault, o *outcome) error {
 		err = patiently(func() error {
 			_, missing := os.Lstat(pidfile)
 			if p, err = b.daemon(s); f.kind == fail && missing != nil && len(box.Alive(b.victim)) == 0 {
-				p, err = posix.Process{}, nil
+				p, err = box.Process{}, nil
 			}
 			return err
 		})
@@ -348,7 +397,7 @@ func (b *bench) started(s *scenario, f fault, o *outcome) error {
 			return fmt.Errorf("then pidkill: status %d: %s", status, text)
 		}
 		if left := box.Nothing(b.victim); left != nil {
-			return fmt.Errorf("left by pidkill: %s", box.Names(left))
+			return fmt.Errorf("left by pidkill: %s", box.Names(left...))
 		}
 		if _, err := os.Lstat(pidfile); err == nil {
 			return errors.New("pidkill left the pidfile")
@@ -358,23 +407,23 @@ func (b *bench) started(s *scenario, f fault, o *outcome) error {
 }
 
 // daemon is the only process there, besides those that belong to it.
-func (b *bench) daemon(s *scenario) (p posix.Process, err error) {
+func (b *bench) daemon(s *scenario) (p box.Process, err error) {
 	running := b.alive(s)
 	parent := 1
 	if s.starts > 0 {
-		i := slices.IndexFunc(running, func(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" })
+		i := slices.IndexFunc(running, starter)
 		if i < 0 || running[i].PPID != 1 || running[i].SID != running[i].PID {
-			return p, fmt.Errorf("no supervisor in %s", box.Names(running))
+			return p, fmt.Errorf("no supervisor in %s", box.Names(running...))
 		}
 		parent = running[i].PID
 		running = slices.Delete(running, i, i+1)
 	}
 	if len(running) != 1 {
-		return p, fmt.Errorf("status 0, and there run: %s", box.Names(running))
+		return p, fmt.Errorf("status 0, and there run: %s", box.Names(running...))
 	}
 	p = running[0]
 	if p.PPID != parent || p.PGID != p.PID || p.SID == p.PID || (p.SID == 1) != s.becomes || p.TTY != 0 {
-		return p, fmt.Errorf("not a daemon: %s", box.Names(running))
+		return p, fmt.Errorf("not a daemon: %s", box.Names(running...))
 	}
 	if slices.Contains(s.args, pidfile) {
 		err = locked(pidfile, fmt.Sprintf("%d\n", p.PID))
@@ -383,8 +432,8 @@ func (b *bench) daemon(s *scenario) (p posix.Process, err error) {
 }
 
 // alive is what runs, but for a logger, which ends when it has read all.
-func (b *bench) alive(s *scenario) []posix.Process {
-	return slices.DeleteFunc(box.Alive(b.victim), func(p posix.Process) bool {
+func (b *bench) alive(s *scenario) []box.Process {
+	return slices.DeleteFunc(box.Alive(b.victim), func(p box.Process) bool {
 		return s.logger && (p.Comm == "sh" || p.Comm == "cat")
 	})
 }
@@ -481,7 +530,7 @@ func locked(name, want string) error {
 // stopped is for a pidkill that has ended by itself.
 func (b *bench) stopped(s *scenario, f fault, o *outcome) error {
 	status := o.status.ExitStatus()
-	if status != 0 {
+	if status != s.status {
 		if f.kind != fail {
 			return errors.New("it failed")
 		}
@@ -492,16 +541,22 @@ func (b *bench) stopped(s *scenario, f fault, o *outcome) error {
 			return err
 		}
 	}
-	left := box.Alive(b.victim)
-	if status == 0 && slices.Contains(s.args, "-s") { // which waits for nobody
-		left = box.Nothing(b.victim)
-	}
-	if status == 0 || s.looks {
-		if len(left) != s.leaves {
-			return fmt.Errorf("status %d, and there run: %s", status, box.Names(left))
+	if status == s.status || s.looks {
+		left := func() error {
+			if all := box.Alive(b.victim); len(all) != s.leaves {
+				return fmt.Errorf("status %d, and there run: %s", status, box.Names(all...))
+			}
+			return nil
+		}
+		err := left()
+		if err != nil && slices.Contains(s.args, "-s") { // which waits for nobody
+			err = patiently(left)
+		}
+		if err != nil {
+			return err
 		}
 		// A file that stays is said so, and no reason to say the daemon did.
-		_, err := os.Lstat(pidfile)
+		_, err = os.Lstat(pidfile)
 		if (err == nil) != s.file && !strings.Contains(o.stderr, ": cannot remove the pidfile: ") {
 			return fmt.Errorf("status %d, and of the pidfile: %v", status, err)
 		}
@@ -516,18 +571,12 @@ func (b *bench) reachable(s *scenario, f fault, o *outcome) error {
 		return nil // nothing could lead to it
 	}
 	left := b.alive(s)
-	option := "-v"
-	if s.name == "pidkill -T" || s.name == "pidkill -S" {
-		option = s.args[0]
-	}
-	status, text := plain(b.pidkill, option, pidfile)
+	status, text := plain(b.pidkill, cmp.Or(s.reach, "-v"), pidfile)
 	if status != 0 && !(status == 4 && len(left) == 0) {
 		return fmt.Errorf("then pidkill: status %d: %s", status, text)
 	}
-	if s.name != "pidkill -T" { // where the tree's links went with the first
-		if still := box.Nothing(b.victim); still != nil {
-			return fmt.Errorf("out of pidkill's reach: %s (it said %q)", box.Names(still), text)
-		}
+	if still := box.Nothing(b.victim); still != nil {
+		return fmt.Errorf("out of pidkill's reach: %s (it said %q)", box.Names(still...), text)
 	}
 	if status, text := plain(b.daemonize, "-p", pidfile, "sleep", "1000"); status != 0 {
 		return fmt.Errorf("then daemonize: status %d: %s", status, text)

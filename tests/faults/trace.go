@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -367,7 +366,7 @@ func (h *hit) impossible(errno unix.Errno) bool {
 		fallthrough
 	case unix.SYS_OPENAT, unix.SYS_NEWFSTATAT:
 		// In /proc: a process that is hidden from the caller.
-		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).row")
+		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).stat")
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		if h.nr == unix.SYS_FCNTL && slices.Contains([]uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL}, h.args[1]) {
 			return true // of a descriptor that is open
@@ -386,7 +385,10 @@ func plain(program string, args ...string) (status int, stderr string) {
 	}
 	hung := time.AfterFunc(deadline, func() { unix.Kill(pid, unix.SIGKILL) })
 	defer hung.Stop()
-	how, err := posix.Reap(pid)
+	var how unix.WaitStatus
+	for err = unix.EINTR; err == unix.EINTR; {
+		_, err = unix.Wait4(pid, &how, 0, nil)
+	}
 	for { // what came to init
 		var ws unix.WaitStatus
 		if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); err != nil || pid <= 0 {

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -48,7 +47,7 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Printf("%d processes as victims, %d of them on the number of a daemon: none was signalled\n", w.victims, w.recycled)
-	fmt.Printf("%d starts, %d stops, %d daemons killed\n", w.starts, w.stops, w.kills)
+	fmt.Printf("%d starts, %d stops, %d daemons killed, %d had left one with the lock\n", w.starts, w.stops, w.kills, w.escapees)
 	if w.recycled < 10 {
 		fmt.Fprintln(os.Stderr, "recycle: too few to mean anything")
 		os.Exit(1)
@@ -68,6 +67,7 @@ type slot struct {
 	file    string
 	pid     int // in the file; 0: there is none
 	alive   bool
+	escapee *box.Handle // of the daemon, has its lock; nil: there is none
 	written time.Time
 	victim  *victim // that bears the number by now
 }
@@ -84,7 +84,7 @@ type world struct {
 	slots  [24]*slot
 	others []*victim // alive, the oldest first
 
-	victims, recycled, starts, stops, kills int
+	victims, recycled, starts, stops, kills, escapees int
 }
 
 func (w *world) run(d time.Duration) error {
@@ -133,8 +133,11 @@ func (w *world) tool(want int, name string, args ...string) (string, error) {
 }
 
 func (w *world) start(s *slot) error {
-	command := []string{"sleep", "1000"}
-	if w.random.IntN(3) == 0 {
+	command, leaves := []string{"sleep", "1000"}, w.random.IntN(5) == 0
+	switch {
+	case leaves:
+		command = []string{"sh", "-c", "setsid sleep 1000 & exec sleep 1000"}
+	case w.random.IntN(3) == 0:
 		command = []string{"sh", "-c", "sleep 1000 & sleep 1000"}
 	}
 	if _, err := w.tool(0, "daemonize", append([]string{"-p", s.file}, command...)...); err != nil {
@@ -147,10 +150,38 @@ func (w *world) start(s *slot) error {
 	fmt.Sscan(string(text), &s.pid)
 	s.alive, s.written, s.victim = true, time.Now(), nil
 	w.starts++
-	p, err := posix.ReadStat(s.pid)
+	p, err := box.Stat(s.pid)
 	if err != nil || p.PGID != s.pid || p.Zombie() {
 		return fmt.Errorf("started %d, which does not run", s.pid)
 	}
+	for end := time.Now().Add(box.Patience); leaves && s.escapee == nil; {
+		for _, p := range box.Alive() {
+			if p.PPID == s.pid && p.SID == p.PID && p.Comm == "sleep" {
+				s.escapee, err = box.Pin(p.PID)
+			}
+		}
+		if err != nil || time.Now().After(end) {
+			return fmt.Errorf("nobody leaves the group of %d: %v", s.pid, err)
+		}
+	}
+	return nil
+}
+
+// forget makes sure that the daemon's escapee, if it has one, is gone or still
+// there, and ends it.
+func (w *world) forget(s *slot, gone bool) error {
+	if s.pid = 0; s.escapee == nil {
+		return nil
+	}
+	defer s.escapee.Close()
+	who := s.escapee
+	s.escapee = nil
+	w.escapees++
+	if over := who.Wait(0); over != gone {
+		return fmt.Errorf("the escapee %d has ended: %v, not %v", who.PID, over, gone)
+	}
+	who.Signal(unix.SIGKILL)
+	who.Wait(box.Patience)
 	return nil
 }
 
@@ -161,12 +192,11 @@ func (w *world) stop(s *slot) error {
 	// No victim can have come to its number yet.
 	for _, p := range box.Alive() {
 		if p.PGID == s.pid {
-			return fmt.Errorf("pidkill says %d is gone, and there is %s", s.pid, box.Names([]posix.Process{p}))
+			return fmt.Errorf("pidkill says %d is gone, and there is %s", s.pid, box.Names(p))
 		}
 	}
-	s.pid = 0
 	w.stops++
-	return nil
+	return w.forget(s, false)
 }
 
 // kill ends a daemon without a word to anybody. Its pidfile stays.
@@ -174,10 +204,13 @@ func (w *world) kill(s *slot) {
 	unix.Kill(-s.pid, unix.SIGKILL) // its number is its own until init reaps it
 	s.alive = false
 	w.kills++
-	for group := (posix.Group{ID: s.pid}); !group.Empty(); {
+	for !empty(s.pid) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
+
+// empty tells whether no process is in a group, nor a zombie.
+func empty(pgid int) bool { return unix.Kill(-pgid, 0) == unix.ESRCH }
 
 // recycle has somebody bear the number of a daemon that was killed: by and by,
 // or at once.
@@ -252,7 +285,7 @@ func (w *world) check() error {
 		if !v.group && v.Over() {
 			return fmt.Errorf("victim %d was signalled", v.PID)
 		}
-		if group := (posix.Group{ID: v.PID}); v.group && group.Empty() {
+		if v.group && empty(v.PID) {
 			return fmt.Errorf("the group of victim %d was signalled", v.PID)
 		}
 	}
@@ -262,28 +295,39 @@ func (w *world) check() error {
 // look has a program look at the pidfile of a daemon whose number another
 // process bears.
 func (w *world) look(s *slot) (err error) {
-	// Whose group that is nobody can tell when its leader is gone.
-	stopped, looked := 0, 1
-	if s.victim.group {
-		stopped, looked = 4, 4
+	// The answer is stranger: the file stays, and the next start takes it over.
+	asked, signalled, shown, stopped, all, started := 1, 1, 1, 0, 0, 0
+	switch {
+	case s.escapee != nil: // which has the lock
+		asked, signalled, shown, stopped, all, started = 0, 4, 0, 3, 0, 1
+	case s.victim.group: // whose that is nobody can tell when its leader is gone
+		asked, signalled, shown, stopped, all, started = 4, 4, 1, 4, 4, 125
 	}
 	switch w.random.IntN(6) {
 	case 0:
-		_, err = w.tool(looked, "pidkill", "-0", s.file)
+		_, err = w.tool(asked, "pidkill", "-0", s.file)
 	case 1:
-		_, err = w.tool(looked, "pidkill", "-s", "USR1", s.file)
+		_, err = w.tool(signalled, "pidkill", "-s", "USR1", s.file)
 	case 2:
-		_, err = w.tool(1, "pgtree", s.file)
+		_, err = w.tool(shown, "pgtree", s.file)
 	case 3:
-		if _, err = w.tool(stopped, "pidkill", "-9", s.file); err == nil && stopped == 0 {
-			s.pid, s.victim = 0, nil
-		}
+		_, err = w.tool(stopped, "pidkill", "-9", s.file)
 	case 4:
-		if _, err = w.tool(stopped, "pidkill", "-S", s.file); err == nil && stopped == 0 {
-			s.pid, s.victim = 0, nil
+		_, err = w.tool(all, "pidkill", [...]string{"-S", "-T"}[w.random.IntN(2)], s.file)
+		if err == nil && s.escapee != nil {
+			if _, err := os.Lstat(s.file); err == nil {
+				return fmt.Errorf("pidkill left %s", s.file)
+			}
+			return w.forget(s, true)
 		}
 	default:
-		err = w.start(s)
+		if started == 0 {
+			return w.start(s)
+		}
+		_, err = w.tool(started, "daemonize", "-p", s.file, "sleep", "1000")
+	}
+	if err == nil {
+		_, err = os.Lstat(s.file) // nobody has removed it
 	}
 	return err
 }

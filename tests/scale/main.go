@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -150,14 +149,14 @@ func (s *scale) daemons(n int, how string, command ...string) {
 // nothing makes sure that all is gone.
 func (s *scale) nothing() {
 	if left := box.Alive(); len(left) > 0 {
-		s.fail("left: %.500s", box.Names(left))
+		s.fail("left: %.500s", box.Names(left...))
 	}
 }
 
 // empty waits until init has reaped everybody.
 func (s *scale) empty() {
 	for {
-		if pids, _ := posix.PIDs(); len(pids) <= 1 {
+		if len(box.PIDs()) <= 1 {
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -174,7 +173,7 @@ func (s *scale) crowd(pidfile string, n int) {
 
 func (s *scale) await(n int) {
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if pids, _ := posix.PIDs(); len(pids) >= n {
+		if len(box.PIDs()) >= n {
 			return
 		}
 	}

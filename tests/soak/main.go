@@ -69,7 +69,7 @@ func main() {
 		s.Unlock()
 	}
 	if left := box.Nothing(m.victimPIDs()...); left != nil {
-		m.broken("left at the end: %s", box.Names(left))
+		m.broken("left at the end: %s", box.Names(left...))
 	}
 	m.checkVictims()
 	m.report()
@@ -129,7 +129,7 @@ func (m *model) count(what string) {
 func (m *model) broken(format string, args ...any) {
 	m.mu.Lock() // for good
 	fmt.Fprintf(os.Stderr, "soak: BROKEN: %s\n", fmt.Sprintf(format, args...))
-	fmt.Fprintf(os.Stderr, "soak: running: %s\n", strings.ReplaceAll(box.Names(box.Alive()), "; ", "\n    "))
+	fmt.Fprintf(os.Stderr, "soak: running: %s\n", strings.ReplaceAll(box.Names(box.Alive()...), "; ", "\n    "))
 	os.Exit(1)
 }
 

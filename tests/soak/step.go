@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -24,7 +23,7 @@ type worker struct {
 func (w *worker) step() {
 	s := w.slots[w.IntN(len(w.slots))]
 	choice := w.IntN(100)
-	if choice < 21 { // alone with the pidfile
+	if choice < 27 { // alone with the pidfile
 		s.Lock()
 		defer s.Unlock()
 	} else {
@@ -41,11 +40,17 @@ func (w *worker) step() {
 		w.replace(s)
 	case choice < 21:
 		w.supervise(s)
-	case choice < 45:
+	case choice < 23:
+		w.escape(s)
+	case choice < 25:
+		w.meet(s)
+	case choice < 27:
+		w.underWay(s)
+	case choice < 49:
 		w.start(s)
-	case choice < 65:
+	case choice < 67:
 		w.stop(s)
-	case choice < 72:
+	case choice < 73:
 		w.stop(s)
 		w.start(s)
 	case choice < 80:
@@ -68,7 +73,7 @@ func (w *worker) step() {
 // start is one from a choice of commands, as random as the rest.
 func (w *worker) start(s *slot) {
 	var args []string
-	switch w.IntN(16) {
+	switch w.IntN(18) {
 	case 0:
 		args = []string{"sh", "-c", "sleep 1000 & sleep 1000 & wait"}
 	case 1:
@@ -95,6 +100,10 @@ func (w *worker) start(s *slot) {
 		args = []string{"-s", "-r", "sh", "-c", "exit 1"}
 	case 12: // what is left of a run ignores TERM: KILL comes 5 s later, or pidkill
 		args = []string{"-s", "-r", "sh", "-c", "(trap '' TERM; sleep 0.2; sleep 0.2) & sleep 0.03; exit 1"}
+	case 13:
+		args = []string{"sh", "-c", escapee + " setsid sleep 0.3 & exec sleep 0.1"}
+	case 14:
+		args = []string{"-s", "-r", "sh", "-c", escapee + " setsid sleep 0.3 & sleep 0.05; exit 1"}
 	default:
 		args = []string{"sleep", "1000"}
 	}
@@ -155,7 +164,7 @@ func (w *worker) ran(pid int, began time.Time, output string) {
 
 // seen tells whether a process is a command, or was one when init reaped it.
 func (w *worker) seen(pid int, began time.Time) bool {
-	if p, err := posix.ReadStat(pid); err == nil && (p.Comm == "sleep" || p.Comm == "sh") {
+	if p, err := box.Stat(pid); err == nil && (p.Comm == "sleep" || p.Comm == "sh") {
 		return true
 	}
 	w.mu.Lock()
@@ -193,6 +202,9 @@ func (w *worker) stop(s *slot) {
 	if status == 4 && strings.Contains(output, ": empty") {
 		return // of a start that was killed
 	}
+	if hasEscaped(status, output) && !slices.Contains(way, "-T") {
+		return // too late for the group
+	}
 	if status != 0 {
 		w.broken("stop %v: status %d: %s", way, status, output)
 	}
@@ -203,7 +215,7 @@ func (w *worker) stop(s *slot) {
 		group, supervisor := pidIn(line, ": group "), pidIn(line, ": supervisor ")
 		for _, p := range box.Alive(w.victimPIDs()...) {
 			if (group != 0 && p.PGID == group || p.PID == supervisor) && p.Start < began {
-				w.broken("stop %v: %q, and there is %s", way, line, box.Names([]posix.Process{p}))
+				w.broken("stop %v: %q, and there is %s", way, line, box.Names(p))
 			}
 		}
 	}
@@ -211,10 +223,10 @@ func (w *worker) stop(s *slot) {
 }
 
 // ticks is the time on the clock of start times.
-func ticks() uint64 {
+func ticks() int {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	return uint64(now.Nano()) / uint64(time.Second/posix.HZ)
+	return int(now.Nano() / int64(box.Tick))
 }
 
 func (w *worker) ask(s *slot) {
@@ -226,7 +238,7 @@ func (w *worker) ask(s *slot) {
 	}
 	for _, p := range before {
 		if status != 0 && w.lives(p) {
-			w.broken("ask: status %d: %s\nand there is %s", status, output, box.Names([]posix.Process{p}))
+			w.broken("ask: status %d: %s\nand there is %s", status, output, box.Names(p))
 		}
 	}
 }
@@ -234,13 +246,13 @@ func (w *worker) ask(s *slot) {
 // killDaemon kills the process that the pidfile names, or all of its kind.
 func (w *worker) killDaemon(s *slot) {
 	text, _ := os.ReadFile(s.file)
-	pid, err := posix.ParsePID(text)
+	pid, err := pidOf(text)
 	all := w.IntN(2) == 0
 	w.count("kill a daemon")
 	if err != nil {
 		return
 	}
-	h, err := posix.Pin(pid)
+	h, err := box.Pin(pid)
 	if err != nil {
 		return
 	}
@@ -259,9 +271,13 @@ func (w *worker) killDaemon(s *slot) {
 	h.Wait(box.Patience) // or it would seem to live for a moment
 }
 
+// pidOf is the number in a pidfile. While a shorter one is written, more
+// newlines may follow.
+func pidOf(text []byte) (int, error) { return strconv.Atoi(strings.TrimRight(string(text), "\n")) }
+
 // kill ends a process by number, if it still is one of ours.
 func kill(pid int, tag string) {
-	if h, err := posix.Pin(pid); err == nil {
+	if h, err := box.Pin(pid); err == nil {
 		if marked(pid, tag) {
 			h.Signal(unix.SIGKILL)
 			h.Wait(box.Patience)
@@ -272,13 +288,13 @@ func kill(pid int, tag string) {
 
 // marked tells whether a process has this in its environment.
 func marked(pid int, mark string) bool {
-	return slices.Contains(environ(pid), mark)
+	return slices.Contains(box.Environ(pid), mark)
 }
 
-// commands are the live processes with a tag.
-func (w *worker) commands(tag string) (rows []posix.Process) {
+// commands are the live processes with a tag, but for escapees.
+func (w *worker) commands(tag string) (rows []box.Process) {
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if !starter(p) && marked(p.PID, tag) {
+		if !starter(p) && marked(p.PID, tag) && !marked(p.PID, escapee) {
 			rows = append(rows, p)
 		}
 	}
@@ -287,7 +303,7 @@ func (w *worker) commands(tag string) (rows []posix.Process) {
 
 // starter tells whether a process is daemonize, or its copy, which for a moment
 // bears the name of the link it was started by.
-func starter(p posix.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" }
+func starter(p box.Process) bool { return p.Comm == "daemonize" || p.Comm == "exe" }
 
 // killStart kills daemonize at some moment of a start, and waits for its copy,
 // which then is on its own.
@@ -322,7 +338,7 @@ func (w *worker) quiet(s *slot) {
 		for _, p := range box.Alive(w.victimPIDs()...) {
 			// One that shows no environment is in the middle of execve(2), for
 			// whatever slot, and may have its new name already.
-			env := environ(p.PID)
+			env := box.Environ(p.PID)
 			busy = busy || len(env) == 0 || starter(p) && s.owns(env) && !settled(p)
 		}
 		if !busy {
@@ -338,12 +354,6 @@ func (s *slot) owns(env []string) bool {
 	return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, prefix) })
 }
 
-// environ is a process's environment.
-func environ(pid int) []string {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	return strings.FieldsFunc(string(text), func(r rune) bool { return r == 0 })
-}
-
 // stopAlone is a stop that nobody else interferes with: then nothing is left.
 func (w *worker) stopAlone(s *slot) {
 	w.quiet(s)
@@ -352,24 +362,27 @@ func (w *worker) stopAlone(s *slot) {
 	if status == 4 && strings.HasSuffix(output, ": empty") {
 		status, output = w.pidkill(s, "-f").Result()
 	}
+	if hasEscaped(status, output) {
+		status, output = w.pidkill(s, "-T").Result()
+	}
 	w.count(fmt.Sprintf("stop, alone: status %d", status))
 	if status != 0 {
 		w.broken("stop %v, alone: status %d: %s", way, status, output)
 	}
 	if left := w.commands(s.tag()); len(left) > 0 {
-		w.broken("stop %v, alone: %s\nand there is %s", way, output, box.Names(left))
+		w.broken("stop %v, alone: %s\nand there is %s", way, output, box.Names(left...))
 	}
 	if _, err := os.Lstat(s.file); err == nil {
 		w.broken("stop %v, alone: %s\nand there is the pidfile", way, output)
 	}
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if !starter(p) || !s.owns(environ(p.PID)) {
+		if !starter(p) || !s.owns(box.Environ(p.PID)) {
 			continue
 		}
 		// One that lost against the daemon may have said so and not ended.
-		h, err := posix.Pin(p.PID)
+		h, err := box.Pin(p.PID)
 		if err == nil && !h.Wait(5*time.Second) {
-			w.broken("stop %v, alone: %s\nand there is a supervisor: %s", way, output, box.Names([]posix.Process{p}))
+			w.broken("stop %v, alone: %s\nand there is a supervisor: %s", way, output, box.Names(p))
 		}
 		h.Close()
 	}
@@ -392,7 +405,7 @@ func (w *worker) startAlone(s *slot) {
 	}
 	text, _ := os.ReadFile(s.file)
 	if len(running) != 1 || running[0].PID != pid || string(text) != fmt.Sprintf("%d\n", pid) {
-		w.broken("start, alone: %s\nand there run: %s; pidfile %q", output, box.Names(running), text)
+		w.broken("start, alone: %s\nand there run: %s; pidfile %q", output, box.Names(running...), text)
 	}
 	if status, output := w.daemonize(s, "sleep", "1000").Result(); status != 1 {
 		w.broken("a second start, alone: status %d: %s", status, output)
@@ -416,20 +429,20 @@ func (w *worker) checkSlot(s *slot) {
 
 // checkPair makes sure that two processes do not both live: a list is no
 // snapshot, and somebody who was killed takes a moment to end.
-func (w *worker) checkPair(s *slot, p, q posix.Process) {
-	a, err := posix.Pin(p.PID)
+func (w *worker) checkPair(s *slot, p, q box.Process) {
+	a, err := box.Pin(p.PID)
 	if err != nil {
 		return
 	}
 	defer a.Close()
-	b, err := posix.Pin(q.PID)
+	b, err := box.Pin(q.PID)
 	if err != nil {
 		return
 	}
 	defer b.Close()
-	if a.Start != p.Start || b.Start != q.Start || a.Wait(300*time.Millisecond) || b.Exited() {
+	if a.Start != p.Start || b.Start != q.Start || a.Wait(300*time.Millisecond) || b.Wait(0) {
 		return
 	}
 	text, _ := os.ReadFile(s.file)
-	w.broken("two daemons of pidfile %d: %s; it says %q", s.number, box.Names([]posix.Process{p, q}), text)
+	w.broken("two daemons of pidfile %d: %s; it says %q", s.number, box.Names(p, q), text)
 }

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
@@ -31,20 +30,20 @@ func cutShort(status int, output string) bool {
 
 // copies are what leads the sessions of the slot's supervised starts:
 // supervisors, and those who are about to be.
-func (w *worker) copies(s *slot) (rows []posix.Process) {
+func (w *worker) copies(s *slot) (rows []box.Process) {
 	for _, p := range box.Alive(w.victimPIDs()...) {
-		if starter(p) && p.PID == p.SID && supervised(p) && s.owns(environ(p.PID)) {
+		if starter(p) && p.PID == p.SID && supervised(p) && s.owns(box.Environ(p.PID)) {
 			rows = append(rows, p)
 		}
 	}
 	return rows
 }
 
-func supervised(p posix.Process) bool { return strings.Contains(p.Args, "\x00-s\x00") }
+func supervised(p box.Process) bool { return strings.Contains(p.Args, "\x00-s\x00") }
 
 // settled tells whether a process is a supervisor that has told so: the pipe
 // whose number its name has is closed.
-func settled(p posix.Process) bool {
+func settled(p box.Process) bool {
 	var fd int
 	if n, _ := fmt.Sscanf(p.Args, "daemonize: detached %d", &fd); n != 1 || p.PID != p.SID {
 		return false
@@ -81,7 +80,7 @@ func (w *worker) ranSupervised(pid int, began time.Time, log, output string) {
 // fire sends a signal that ends it to one of the slot's copies, at whatever
 // moment. What it leaves is for others to find.
 func (w *worker) fire(s *slot, sig unix.Signal) {
-	w.count("signal a supervisor: " + posix.SignalName(sig))
+	w.count("signal a supervisor: " + unix.SignalName(sig))
 	all := w.copies(s)
 	if len(all) == 0 {
 		return
@@ -89,7 +88,7 @@ func (w *worker) fire(s *slot, sig unix.Signal) {
 	p := all[w.IntN(len(all))]
 	if settled(p) || sig == unix.SIGKILL {
 		w.signal(p, sig)
-	} else if h, err := posix.Pin(p.PID); err == nil { // it may not listen yet
+	} else if h, err := box.Pin(p.PID); err == nil { // it may not listen yet
 		if h.Start == p.Start {
 			h.Signal(sig)
 		}
@@ -98,35 +97,35 @@ func (w *worker) fire(s *slot, sig unix.Signal) {
 }
 
 // signal sends a supervisor a signal that it ends by.
-func (w *worker) signal(supervisor posix.Process, sig unix.Signal) {
-	h, err := posix.Pin(supervisor.PID)
+func (w *worker) signal(supervisor box.Process, sig unix.Signal) {
+	h, err := box.Pin(supervisor.PID)
 	if err != nil {
 		return
 	}
 	if h.Start == supervisor.Start {
 		h.Signal(sig)
 		if !h.Wait(box.Patience) {
-			w.broken("a supervisor does not end by SIG%s: %s", posix.SignalName(sig), box.Names([]posix.Process{supervisor}))
+			w.broken("a supervisor does not end by %s: %s", unix.SignalName(sig), box.Names(supervisor))
 		}
 	}
 	h.Close()
 }
 
 // lives tells whether a process of a list has not ended since.
-func (w *worker) lives(p posix.Process) bool {
-	h, err := posix.Pin(p.PID)
+func (w *worker) lives(p box.Process) bool {
+	h, err := box.Pin(p.PID)
 	if err != nil {
 		return false
 	}
 	defer h.Close()
-	return h.Start == p.Start && !h.Exited()
+	return h.Start == p.Start && !h.Wait(0)
 }
 
 // family is the commands of a slot, and the supervisors that have one.
-func (w *worker) family(s *slot) (commands, parents []posix.Process) {
+func (w *worker) family(s *slot) (commands, parents []box.Process) {
 	commands = w.commands(s.tag())
 	for _, p := range w.copies(s) {
-		if slices.ContainsFunc(commands, func(q posix.Process) bool { return q.PPID == p.PID && q.PGID == q.PID }) {
+		if slices.ContainsFunc(commands, func(q box.Process) bool { return q.PPID == p.PID && q.PGID == q.PID }) {
 			parents = append(parents, p)
 		}
 	}
@@ -134,20 +133,20 @@ func (w *worker) family(s *slot) (commands, parents []posix.Process) {
 }
 
 // checkStopped is for a stop with status 0: whoever was there before it is gone.
-func (w *worker) checkStopped(commands, parents []posix.Process, what string) {
+func (w *worker) checkStopped(commands, parents []box.Process, what string) {
 	for _, p := range commands {
-		if w.lives(p) {
-			w.broken("%s\nand there still is %s", what, box.Names([]posix.Process{p}))
+		if w.lives(p) && !marked(p.PID, escapee) {
+			w.broken("%s\nand there still is %s", what, box.Names(p))
 		}
 	}
 	for _, p := range parents {
-		h, err := posix.Pin(p.PID)
+		h, err := box.Pin(p.PID)
 		if err != nil {
 			continue
 		}
 		// Who has removed its pidfile may not have ended yet.
 		if h.Start == p.Start && !h.Wait(5*time.Second) {
-			w.broken("%s\nand there still is the supervisor %s", what, box.Names([]posix.Process{p}))
+			w.broken("%s\nand there still is the supervisor %s", what, box.Names(p))
 		}
 		h.Close()
 	}
@@ -156,13 +155,13 @@ func (w *worker) checkStopped(commands, parents []posix.Process, what string) {
 // supervise has a supervisor alone with its pidfile, where everything is known.
 func (w *worker) supervise(s *slot) {
 	w.stopAlone(s)
-	switch kind := w.IntN(8); kind {
+	switch kind := w.IntN(9); kind {
 	case 0, 1:
 		w.failsAlone(s, kind == 1)
 	default:
 		pid, supervisor := w.supervisedAlone(s, "-r", "sleep", "1000")
 		w.count([...]string{2: "supervised: killed", 3: "supervised: command killed", 4: "supervised: told to end",
-			5: "supervised: told other things", 6: "supervised: killed in a restart", 7: "supervised: told to end in a restart"}[kind])
+			5: "supervised: told other things", 8: "supervised: asked for no more runs", 6: "supervised: killed in a restart", 7: "supervised: told to end in a restart"}[kind])
 		switch kind {
 		case 2:
 			w.signal(supervisor, unix.SIGKILL)
@@ -179,14 +178,25 @@ func (w *worker) supervise(s *slot) {
 		case 5:
 			for range 5 {
 				unix.Kill(supervisor.PID, [...]unix.Signal{
-					unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCHLD, unix.SIGCONT}[w.IntN(6)])
+					unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR2, unix.SIGCHLD, unix.SIGCONT}[w.IntN(5)])
 			}
 			w.expectOne(s, pid, "a signal that means nothing to a supervisor")
 			if !w.lives(supervisor) {
 				w.broken("a supervisor ended by a signal that means nothing to it")
 			}
+		case 8:
+			unix.Kill(supervisor.PID, unix.SIGUSR1)
+			w.expectOne(s, pid, "the request for no more runs")
+			unix.Kill(pid, unix.SIGKILL)
+			if h, err := box.Pin(supervisor.PID); err == nil {
+				if !h.Wait(box.Patience) {
+					w.broken("a supervisor that was asked for no more runs does not end")
+				}
+				h.Close()
+			}
+			w.expectNone(s, "a supervisor that was asked for no more runs")
 		default:
-			command, err := posix.Pin(pid)
+			command, err := box.Pin(pid)
 			if err != nil {
 				w.broken("%v", err)
 			}
@@ -208,7 +218,7 @@ func (w *worker) supervise(s *slot) {
 
 // supervisedAlone is a start that nobody interferes with, of a pidfile that
 // nobody uses: command and supervisor run, and nothing else.
-func (w *worker) supervisedAlone(s *slot, args ...string) (pid int, supervisor posix.Process) {
+func (w *worker) supervisedAlone(s *slot, args ...string) (pid int, supervisor box.Process) {
 	status, output := w.daemonize(s, append([]string{"-s"}, args...)...).Result()
 	w.count(fmt.Sprintf("start, supervised and alone: status %d", status))
 	if status != 0 {
@@ -217,15 +227,15 @@ func (w *worker) supervisedAlone(s *slot, args ...string) (pid int, supervisor p
 	pid = pidIn(output, "running (pid ")
 	w.expectOne(s, pid, output)
 	all := w.copies(s)
-	if p, err := posix.ReadStat(pid); err != nil || len(all) != 1 || all[0].PID != p.PPID || p.SID != p.PPID || p.PGID != pid {
-		w.broken("start, supervised and alone: %s\nand there are %s", output, box.Names(all))
+	if p, err := box.Stat(pid); err != nil || len(all) != 1 || all[0].PID != p.PPID || p.SID != p.PPID || p.PGID != pid {
+		w.broken("start, supervised and alone: %s\nand there are %s", output, box.Names(all...))
 	}
 	return pid, all[0]
 }
 
 // expectOne makes sure that pid is the slot's only daemon, and found.
 func (w *worker) expectOne(s *slot, pid int, after string) {
-	var running []posix.Process
+	var running []box.Process
 	for i := 0; len(running) == 0 && i < 1000; i++ {
 		// execve(2) is through for daemonize before the new environment shows.
 		running = w.commands(s.tag())
@@ -233,7 +243,7 @@ func (w *worker) expectOne(s *slot, pid int, after string) {
 	}
 	text, _ := os.ReadFile(s.file)
 	if len(running) != 1 || running[0].PID != pid || string(text) != fmt.Sprintf("%d\n", pid) {
-		w.broken("after %s: %d was to run, and there are %s; pidfile %q", after, pid, box.Names(running), text)
+		w.broken("after %s: %d was to run, and there are %s; pidfile %q", after, pid, box.Names(running...), text)
 	}
 	if status, output := w.pidkill(s, "-0").Result(); status != 0 {
 		w.broken("ask after %s: status %d: %s", after, status, output)
@@ -244,7 +254,7 @@ func (w *worker) expectOne(s *slot, pid int, after string) {
 func (w *worker) expectNone(s *slot, after string) {
 	left := append(w.commands(s.tag()), w.copies(s)...)
 	if _, err := os.Lstat(s.file); len(left) > 0 || err == nil {
-		w.broken("after %s there is %s; pidfile: %v", after, box.Names(left), err)
+		w.broken("after %s there is %s; pidfile: %v", after, box.Names(left...), err)
 	}
 	if status, output := w.pidkill(s, "-0").Result(); status != 3 {
 		w.broken("ask after %s: status %d: %s", after, status, output)
@@ -258,7 +268,7 @@ func (w *worker) restarted(s *slot, old int) {
 			w.broken("ask in a restart: status %d: %s", status, output)
 		}
 		text, _ := os.ReadFile(s.file)
-		pid, err := posix.ParsePID(text)
+		pid, err := pidOf(text)
 		if err != nil {
 			w.broken("a pidfile in a restart: %q", text)
 		}
@@ -280,7 +290,7 @@ func (w *worker) afterKill(s *slot) {
 	status, output := w.pidkill(s, "-0").Result()
 	switch {
 	case len(running) > 1, len(running) == 0 && status != 1, len(running) == 1 && status != 0 && w.lives(running[0]):
-		w.broken("KILL of a supervisor in a restart: there is %s, and status %d: %s", box.Names(running), status, output)
+		w.broken("KILL of a supervisor in a restart: there is %s, and status %d: %s", box.Names(running...), status, output)
 	case len(running) == 0:
 		w.startAlone(s)
 	}

@@ -8,13 +8,12 @@ import (
 	"syscall"
 	"time"
 
-	"procgroup/internal/posix"
 	"procgroup/tests/box"
 )
 
 // tamper begins a new generation: the daemon that runs loses its pidfile. It
 // lives on, and nothing that happens to the new pidfile may be its end.
-func (w *worker) tamper(s *slot) (old []posix.Process) {
+func (w *worker) tamper(s *slot) (old []box.Process) {
 	w.quiet(s)
 	w.endOld(s)
 	for _, p := range w.commands(s.tag()) {
@@ -33,7 +32,7 @@ func (m *model) endOld(s *slot) {
 	for again := true; again; {
 		again = false
 		for _, p := range box.Alive(m.victimPIDs()...) {
-			for _, e := range environ(p.PID) {
+			for _, e := range box.Environ(p.PID) {
 				var number, generation int
 				if n, _ := fmt.Sscanf(e, "OP=%d.%d.", &number, &generation); n == 2 &&
 					number == s.number && generation < s.generation {
@@ -47,10 +46,10 @@ func (m *model) endOld(s *slot) {
 }
 
 // checkOld makes sure that they live.
-func (w *worker) checkOld(s *slot, old []posix.Process, what string) {
+func (w *worker) checkOld(s *slot, old []box.Process, what string) {
 	for _, p := range old {
-		if now, err := posix.ReadStat(p.PID); err != nil || now.Zombie() || now.Start != p.Start {
-			w.broken("%s ended the daemon of a pidfile %d that is gone: %s", what, s.number, box.Names([]posix.Process{p}))
+		if now, err := box.Stat(p.PID); err != nil || now.Zombie() || now.Start != p.Start {
+			w.broken("%s ended the daemon of a pidfile %d that is gone: %s", what, s.number, box.Names(p))
 		}
 	}
 }
@@ -88,8 +87,9 @@ func (w *worker) replace(s *slot) {
 		if status, output := w.pidkill(s, "-0").Result(); status != 1 {
 			w.broken("ask after a stranger's number: status %d: %s", status, output)
 		}
-		if w.IntN(2) == 0 {
-			w.stopAlone(s)
+		w.expectStatus(w.pidkill(s), 0, "stop by a stranger's number")
+		if text, err := os.ReadFile(s.file); string(text) != fmt.Sprintf("%d\n", v.PID) {
+			w.broken("after a stop by a stranger's number the pidfile says %q, %v", text, err)
 		}
 		w.startAlone(s)
 		if v.End() {
@@ -110,7 +110,7 @@ func (w *worker) replace(s *slot) {
 		}
 		w.startAlone(s)
 	case 5: // one that nobody bears
-		w.put(s, fmt.Sprintf("%d\n", posix.MaxPID))
+		w.put(s, "4194304\n")
 		w.startAlone(s)
 	}
 	w.checkOld(s, old, "a replaced pidfile")

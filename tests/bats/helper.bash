@@ -152,12 +152,12 @@ track() {
 
 # survivors: the live processes of this test, without its own shell. A PID
 # that was tracked counts only with the start time that it had then.
-survivors() {
-    local pid start
+survivors() (
+    # The mark is exported after this shell began, so that it is not in its
+    # environ; nor may it be in those of grep, cut and sort.
+    export -n PROCGROUP_TEST
     {
-        # The mark is exported after this shell began, so that it is not in
-        # its environ; env keeps it from grep's.
-        env -u PROCGROUP_TEST grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ |
+        grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ |
             cut -d / -f 3
         [[ -e $T/.tracked ]] && while read -r pid start; do
             [[ $(stat_field "$pid" 22) != "$start" ]] || echo "$pid"
@@ -166,7 +166,7 @@ survivors() {
         alive "$pid" && echo "$pid"
     done
     return 0
-}
+)
 
 nothing_left() { [[ -z $(survivors) ]]; }
 

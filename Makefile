@@ -16,7 +16,7 @@ PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
 BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
-SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals \
+SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals tests/model/run \
 	tests/bench/all $(wildcard tests/bench/*.sh) packaging/build packaging/test packaging/release-check \
 	examples/app.init examples/app.openrc examples/log-syslog examples/log-multilog
 
@@ -25,7 +25,7 @@ SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
-.PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak attack scale proof lint install uninstall \
+.PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak attack scale model model-quick proof lint install uninstall \
 	packages packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
@@ -103,6 +103,14 @@ bench: build
 ## scale: a thousand daemons, a group of ten thousand, thirty thousand processes
 scale: build
 	$(GO) run ./tests/scale $(TESTBIN)
+
+## model: searches the model of the pidfile's protocol, whole and without each check
+model:
+	@tests/model/run
+
+## model-quick: its small configurations alone, for .ci/run
+model-quick:
+	@tests/model/run quick
 
 ## proof: samples of faults, recycle, soak, attack and scale, for .ci/run
 proof: build

@@ -264,6 +264,11 @@ func (j *job) lookAgain(t *target) (again bool) {
 		j.note(t, "not removed: %s", now)
 		now.Close()
 		return false
+	case now.Answer == posix.Escaped && same && before.Answer == posix.Between && slices.ContainsFunc(kin, inSession(now.Maker)):
+		// The supervisor ended in the middle of writing its next run's number.
+		now.Close()
+		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(kin), posix.DescribeAll(kin))
+		return false
 	case !lives || !same:
 	case now.Process == nil || sid == now.Maker || now.Same(before):
 		before.Close()
@@ -279,6 +284,14 @@ func (j *job) lookAgain(t *target) (again bool) {
 	j.removed(t, t.file.Remove(before))
 	j.reportEscaped(t, kin)
 	return false
+}
+
+// inSession makes a test for members of a session.
+func inSession(sid int) func(pid int) bool {
+	return func(pid int) bool {
+		id, err := unix.Getsid(pid)
+		return err == nil && id == sid
+	}
 }
 
 // removed says what became of the pidfile of a daemon that is gone. False: it

@@ -198,10 +198,12 @@ func (q *question) answer() error {
 		q.findSupervisor()
 	case q.isWriter():
 	case q.Locked && !q.isReader() && q.isScanned():
-	case !q.Locked && !q.unchanged():
-		q.changing()
 	default:
 		q.askClock()
+	}
+	// A number from before a restart tells nothing of who is there now.
+	if !q.taken && q.Answer != Running && q.Answer != Leaderless && q.Answer != Starting && !q.unchanged() {
+		q.changing()
 	}
 	return q.failed
 }
@@ -396,6 +398,9 @@ func (q *question) isScanned() bool {
 		}
 		q.Why += ": if nothing of it is left, remove the file by hand"
 		return true
+	}
+	if pid, _ := q.writer(); pid != 0 {
+		return q.changing() // a start that has come to that meanwhile
 	}
 	if !slices.ContainsFunc(all, func(h holder) bool { return !q.mayRead(h) }) {
 		return !q.isReaders(all[0]) // whoever made it has passed it on

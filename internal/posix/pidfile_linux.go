@@ -193,20 +193,12 @@ func (f *Pidfile) openLock() error {
 		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
 	}
 	if err == unix.ENOENT {
-		return ErrMoved
+		err = ErrMoved
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		f.lock = fd // of another file, perhaps: Current tells, once it is locked
 	}
-	f.lock = fd
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if !f.is(&st) {
-		return ErrMoved
-	}
-	return nil
+	return err
 }
 
 // Lock takes both locks for a start: the flock, then the record lock of byte 0,

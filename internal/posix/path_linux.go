@@ -226,7 +226,8 @@ func fuseUser(fd int) (uid int) {
 
 // Open opens the entry, never through a symbolic link, and never waiting for
 // the other end of a FIFO. For root, what a user controls is opened with that
-// user's rights, and is a regular file unless root has put it where it is.
+// user's rights, and is a regular file unless root has put it where it is. Mode
+// is for one that is created, whatever the umask.
 func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	if e.name == "" {
 		return -1, unix.EISDIR
@@ -243,6 +244,9 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	}
 	if !e.magic {
 		flags |= unix.O_NOFOLLOW
+	}
+	if flags&unix.O_CREAT != 0 {
+		defer unix.Umask(unix.Umask(0)) // the mode is what is asked for
 	}
 	err = user.Do(func() error {
 		return retry(func() error {

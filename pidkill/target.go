@@ -183,6 +183,8 @@ func (j *job) pidfile(t *target) (err error) {
 	switch {
 	case err == unix.ENOENT:
 		return fmt.Errorf("%w (no such file)", errNotRunning)
+	case errors.Is(err, posix.ErrRefused):
+		return fmt.Errorf("%w (-f overrides)", err)
 	case err != nil:
 		return err
 	}

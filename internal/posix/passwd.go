@@ -44,6 +44,20 @@ func UserName(uid int) string {
 	return number // somebody else has it for a name
 }
 
+// GroupName is the name of a group, else the number.
+func GroupName(gid int) string {
+	name := strconv.Itoa(gid)
+	fields(groupFile, 3, func(f []string) bool {
+		id, ok := parseID(f[2])
+		found := ok && id == gid
+		if found {
+			name = f[0]
+		}
+		return found
+	})
+	return name
+}
+
 func findUser(path, word string) (u User, err error) {
 	id, isID := parseID(word)
 	err = fields(path, 7, func(f []string) bool {

@@ -40,12 +40,11 @@ func (e *Entry) String() string {
 // group tell also of access control lists: their mask is there (acl(5)).
 //
 // Errors are those of open(2), or say what is refused.
-func Resolve(path string, log bool) (*Entry, error) {
-	return resolve(path, log, unix.Geteuid() == 0)
-}
+func Resolve(path string, log bool) (*Entry, error) { return resolve(path, log, false) }
 
-func resolve(path string, log, judged bool) (*Entry, error) {
-	e := &Entry{Path: path, log: log, dir: -1, judged: judged}
+// resolve is Resolve; with force it does not matter who controls what.
+func resolve(path string, log, force bool) (*Entry, error) {
+	e := &Entry{Path: path, log: log, dir: -1, judged: !force && amongOthers()}
 	w := &walk{Entry: e}
 	err := w.begin(path)
 	for err == nil && !w.arrived {
@@ -57,6 +56,22 @@ func resolve(path string, log, judged bool) (*Entry, error) {
 	}
 	e.Rights, e.Shared = e.owner, e.Shared && e.owner == nil
 	return e, nil
+}
+
+// ErrRefused is in the errors that say that somebody controls a path who should
+// not.
+var ErrRefused = errors.New("refused")
+
+// amongOthers tells whether the caller is root, and there are other users. In a
+// user namespace that has no other (user_namespaces(7)), root has the rights of
+// an ordinary user, and nobody else's to take on.
+func amongOthers() bool {
+	if unix.Geteuid() != 0 {
+		return false
+	}
+	users, _ := readFile(ProcRoot + "/self/uid_map")
+	f := strings.Fields(string(users))
+	return len(f) != 3 || f[2] != "1"
 }
 
 // maxLinks is the kernel's own limit: path_resolution(7).
@@ -77,25 +92,23 @@ func (w *walk) on() error {
 	for user := w.owner; user == w.owner; {
 		name, rest, more := strings.Cut(w.rest, "/")
 		if more {
-			err := w.enter(w.dir, name, unix.O_NOFOLLOW)
+			err := w.enter(w.dir, name, rest, unix.O_NOFOLLOW)
 			if err == nil {
-				w.rest = strings.TrimLeft(rest, "/")
-			}
-			if err != unix.ENOTDIR {
-				if err != nil {
-					return err
-				}
 				continue
 			}
+			if err != unix.ENOTDIR {
+				return err
+			}
 		}
-		w.name = name
-		if w.arrived = !more && !w.log; w.arrived {
+		if w.name = name; !more && !w.log {
+			w.arrived = true
 			return nil
 		}
-		target := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(w.dir, name, target)
-		if w.arrived = err != nil && !more; w.arrived {
-			return nil // no link, or nothing there: opening it will tell
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(w.dir, name, buf)
+		if err != nil && !more { // no link, or nothing there: opening it will tell
+			w.arrived = true
+			return nil
 		}
 		w.links++
 		switch {
@@ -104,22 +117,19 @@ func (w *walk) on() error {
 		case err != nil:
 			return err
 		case w.Shared:
-			return fmt.Errorf("refused: %s is a symbolic link, and others could have made it", w.at(name))
+			return fmt.Errorf("%w: %s is a symbolic link, and others could have made it", ErrRefused, Escape(w.at(name)))
 		case w.links > maxLinks:
 			return unix.ELOOP
 		case !w.onProc():
-			err = w.begin(string(target[:n]) + w.rest[len(name):])
+			err = w.begin(string(buf[:n]) + w.rest[len(name):])
 		case w.owner != nil:
-			err = unix.ELOOP // it leads to what the user could not open, as /proc/self/cwd does
+			return unix.ELOOP // where the user does not get otherwise: /proc/self/cwd, for us
 		case more:
-			if err = w.enter(w.dir, name, 0); err == nil {
-				w.rest = strings.TrimLeft(rest, "/")
-			}
+			err = w.enter(w.dir, name, rest, 0)
 		default:
 			w.magic, w.arrived = true, true
-			return nil
 		}
-		if err != nil {
+		if err != nil || w.arrived {
 			return err
 		}
 	}
@@ -128,19 +138,20 @@ func (w *walk) on() error {
 
 // begin goes to where a path, or the target of a link, begins.
 func (w *walk) begin(path string) error {
-	w.rest = strings.TrimLeft(path, "/")
 	switch {
 	case strings.HasPrefix(path, "/"):
-		return w.enter(unix.AT_FDCWD, "/", 0)
+		return w.enter(unix.AT_FDCWD, "/", path, 0)
 	case w.dir < 0:
-		return w.enter(unix.AT_FDCWD, ".", 0)
+		return w.enter(unix.AT_FDCWD, ".", path, 0)
 	}
+	w.rest = path
 	return nil
 }
 
-// enter goes to a directory, and finds out who controls it. O_DIRECTORY is what
-// makes the kernel mount what is mounted on demand (autofs).
-func (w *walk) enter(at int, name string, flags int) error {
+// enter goes to a directory from which the rest of the way is that, and finds
+// out who controls it. O_DIRECTORY has the kernel mount what is mounted on
+// demand (autofs).
+func (w *walk) enter(at int, name, rest string, flags int) error {
 	var fd int
 	err := retry(func() (err error) {
 		fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -150,10 +161,7 @@ func (w *walk) enter(at int, name string, flags int) error {
 		return err
 	}
 	w.Close()
-	w.dir, w.done = fd, w.at(name)
-	if name == "/" {
-		w.done = "/"
-	}
+	w.dir, w.done, w.rest = fd, w.at(name), strings.TrimLeft(rest, "/")
 	if !w.judged {
 		return nil
 	}
@@ -182,7 +190,7 @@ func (w *walk) judge(uid, gid int, mode uint16) error {
 	case uid != 0 && w.owner == nil:
 		w.owner, w.theirs = identityOf(uid), w.done
 	case uid != 0 && uid != w.owner.UID:
-		return fmt.Errorf("refused: %s belongs to user %s, and the way to it to user %s", Escape(w.done), UserName(uid), UserName(w.owner.UID))
+		return twoUsers(w.done, uid, w.owner.UID)
 	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
 		return byGroup(w.done, gid)
 	}
@@ -191,8 +199,11 @@ func (w *walk) judge(uid, gid int, mode uint16) error {
 
 // at is the path of a name in the directory, as far as it has been gone.
 func (w *walk) at(name string) string {
-	if w.done == "" || w.done == "." || w.done == "/" {
-		return strings.TrimPrefix(w.done, ".") + name
+	switch {
+	case name == "/" || w.done == "" || w.done == ".":
+		return name
+	case w.done == "/":
+		return "/" + name
 	}
 	return w.done + "/" + name
 }
@@ -215,7 +226,8 @@ func fuseUser(fd int) (uid int) {
 
 // Open opens the entry, never through a symbolic link, and never waiting for
 // the other end of a FIFO. For root, what a user controls is opened with that
-// user's rights, and is a regular file unless root has put it where it is.
+// user's rights, and is a regular file unless root has put it where it is. Mode
+// is for one that is created, whatever the umask.
 func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	if e.name == "" {
 		return -1, unix.EISDIR
@@ -232,6 +244,9 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	}
 	if !e.magic {
 		flags |= unix.O_NOFOLLOW
+	}
+	if flags&unix.O_CREAT != 0 {
+		defer unix.Umask(unix.Umask(0)) // the mode is what is asked for
 	}
 	err = user.Do(func() error {
 		return retry(func() error {
@@ -271,7 +286,7 @@ func (e *Entry) judgeFile(fd int, user *Identity) error {
 	case (e.owner != nil || e.Shared) && st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errNotRegular
 	case e.Shared && st.Nlink > 1:
-		return errors.New("refused: it has other names (hard links), and others could have made this one")
+		return fmt.Errorf("%w: it has other names (hard links), and others could have made this one", ErrRefused)
 	case e.Shared && int(st.Uid) != owner:
 		return ErrMoved
 	case e.log:
@@ -280,17 +295,21 @@ func (e *Entry) judgeFile(fd int, user *Identity) error {
 	case st.Mode&unix.S_IWGRP != 0 && st.Uid == 0:
 		return byGroup(e.Path, int(st.Gid))
 	case st.Uid != 0 && int(st.Uid) != owner:
-		return fmt.Errorf("refused: it belongs to user %s, and its directory to user %s", UserName(int(st.Uid)), UserName(owner))
+		return twoUsers(e.Path, int(st.Uid), owner)
 	}
 	return nil
 }
 
 func byEverybody(path string) error {
-	return fmt.Errorf("refused: %s can be changed by everybody", Escape(path))
+	return fmt.Errorf("%w: %s can be changed by everybody", ErrRefused, Escape(path))
 }
 
 func byGroup(path string, gid int) error {
-	return fmt.Errorf("refused: %s can be changed by group %d", Escape(path), gid)
+	return fmt.Errorf("%w: %s can be changed by group %s", ErrRefused, Escape(path), Escape(GroupName(gid)))
+}
+
+func twoUsers(path string, uid, before int) error {
+	return fmt.Errorf("%w: %s belongs to user %s, and the way to it to user %s", ErrRefused, Escape(path), Escape(UserName(uid)), Escape(UserName(before)))
 }
 
 // Stat is lstat(2) of the entry.

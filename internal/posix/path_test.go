@@ -84,7 +84,7 @@ func TestResolve(t *testing.T) {
 		otherNames = "refused: it has other names"
 		isLink     = "is a symbolic link"
 		loop       = "too many levels"
-		anothers   = "refused: it belongs to user 54322"
+		anothers   = "/f belongs to user 54322, and the way to it to user 54321"
 		twoUsers   = "home/d belongs to user 54322, and the way to it to user 54321"
 	)
 	for _, test := range []struct {

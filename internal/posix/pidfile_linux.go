@@ -54,7 +54,7 @@ var (
 // force it does not matter who controls it. Errors are those of Resolve and
 // open(2); what is not a regular file is refused.
 func OpenPidfile(path string, force bool) (*Pidfile, error) {
-	entry, err := resolve(path, false, !force && unix.Geteuid() == 0)
+	entry, err := resolve(path, false, force)
 	if err != nil {
 		return nil, err
 	}

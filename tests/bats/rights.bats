@@ -319,11 +319,11 @@ kill_refused() {
     chmod 666 mine/open.pid
     cp mine/victim.pid mine/group/app.pid
     cp mine/victim.pid mine/acl/app.pid
-    kill_refused mine/group.pid "refused: mine/group.pid can be changed by group $user*"
-    kill_refused mine/acl.pid "refused: mine/acl.pid can be changed by group 0*"
-    kill_refused mine/open.pid "refused: mine/open.pid can be changed by everybody*"
-    kill_refused mine/group/app.pid "refused: mine/group can be changed by group $user*"
-    kill_refused mine/acl/app.pid "refused: mine/acl can be changed by group 0*"
+    kill_refused mine/group.pid "refused: mine/group.pid can be changed by group $user (-f overrides)"
+    kill_refused mine/acl.pid "refused: mine/acl.pid can be changed by group root (-f overrides)"
+    kill_refused mine/open.pid "refused: mine/open.pid can be changed by everybody: has a service made it, start that by daemonize -m 022 (-f overrides)"
+    kill_refused mine/group/app.pid "refused: mine/group can be changed by group $user (-f overrides)"
+    kill_refused mine/acl/app.pid "refused: mine/acl can be changed by group root (-f overrides)"
     alive "$victim"
     # Nothing is started that cannot be stopped.
     for file in mine/group/new mine/acl/new mine/group.pid; do

@@ -109,7 +109,7 @@ seconds='after [0-9]+\.[0-9] s'
         eventually 10 test -s own.pid
         run pidkill -0 own.pid
         if [[ $mask == 0 ]]; then
-            [[ $status -eq 4 && $output == "pidkill: own.pid: refused: own.pid can be changed by everybody: has a service made it, start that by daemonize -m 022" ]]
+            [[ $status -eq 4 && $output == "pidkill: own.pid: refused: own.pid can be changed by everybody: has a service made it, start that by daemonize -m 022 (-f overrides)" ]]
         else
             [[ $status -eq 0 ]]
         fi

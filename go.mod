@@ -1,5 +1,5 @@
 module procgroup
 
-go 1.24.0
+go 1.26.0
 
-require golang.org/x/sys v0.35.0 // indirect
+require golang.org/x/sys v0.50.0

@@ -9,4 +9,34 @@
 // Linux alone is supported: what the programs promise rests on pidfds, /proc,
 // close_range(2) and lock queries, which have no likes elsewhere. All of that
 // sits in *_linux.go; the files without a suffix would compile anywhere.
+//
+// The files, by the question that each answers:
+//
+//	the command line        getopt, status, signal, time, escape, fd
+//	whose daemon, alive?    daemon_linux (the rule), pidfile (its text),
+//	                        pidfile_linux (the file and its two locks),
+//	                        holder_linux (who has them)
+//	with whose rights?      path_linux (whose a path is), rights_linux and
+//	                        uid_linux (a thread with a user's), passwd
+//	which processes?        process, process_linux (the table), handle_linux
+//	                        (one pinned)
+//	how are they started?   spawn_linux, signal_linux
+//	how are they ended?     group_linux
+//
+// A pidfile goes through these states. The flock is made by a start and held by
+// the daemon and all it starts; a byte is a record lock for writing.
+//
+//	free ---------- a start: flock, byte 0, then empties it -----> starting
+//	starting ------ the start: writes the PID, lets go of byte 0 -> running
+//	starting ------ it fails: unlinks it, with both locks -------> no file
+//	running ------- the last holder of the flock ends -----------> free
+//	running ------- process and group end, heirs of it do not ---> escaped
+//	running ------- the same, and a supervisor holds byte 1 -----> between runs
+//	between runs -- the supervisor: byte 0, time 0, then forks --> starting
+//	between runs -- it ends: unlinks it, with both locks --------> no file
+//	free, or what a pidkill has just ended, escaped heirs or not
+//	       -------- a pidkill: both bytes, unlinks it ----------> no file
+//
+// Nobody else writes the file, and nobody unlinks what is starting or running.
+// Whatever is killed, its locks go with it: the state is what is left of them.
 package posix

@@ -177,8 +177,7 @@ func (q *question) answer() error {
 	if !(q.taken && number == os.Getpid()) {
 		q.Number = number
 	}
-	outdated := q.outdated() && !q.taken && q.isLocked()
-	if outdated {
+	if q.outdated() && !q.taken && q.isLocked() {
 		q.Number = 0
 	}
 	if q.Number != 0 {

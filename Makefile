@@ -16,8 +16,9 @@ PROGRAMS = $(patsubst %/main.go,%,$(wildcard */main.go))
 BUILD    = bin
 BINARIES = $(PROGRAMS:%=$(BUILD)/%)
 MANUALS  = $(wildcard */*.[1-8])
-SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals tests/model/run \
-	tests/bench/all $(wildcard tests/bench/*.sh) packaging/build packaging/test packaging/release-check \
+SCRIPTS  = .ci/run tests/need tests/run tests/demo tests/fuzz tests/cover tests/rivals tests/cross tests/model/run \
+	tests/kernels/boot tests/kernels/scenario \
+	tests/bench/all $(wildcard tests/bench/*.sh) packaging/build packaging/same packaging/test packaging/release-check \
 	examples/app.init examples/app.openrc examples/log-syslog examples/log-multilog
 
 # Static, so that one binary serves every distribution. Without VCS stamping,
@@ -26,7 +27,7 @@ GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 	-ldflags '-s -w -X procgroup/internal/posix.Version=$(VERSION)'
 
 .PHONY: build demo test race contexts services fuzz cover bench rivals faults faults-all recycle soak attack scale model model-quick proof lint install uninstall \
-	packages packages-test release-check picture clean help
+	scenario cross cross-build kernels packages packages-same packages-test release-check picture clean help
 
 ## build: the three programs, static, in bin/ (the default)
 build:
@@ -120,13 +121,33 @@ proof: build
 	$(GO) run ./tests/attack $(TESTBIN) -seconds 15
 	$(GO) run ./tests/scale $(TESTBIN) -quick
 
+## scenario: the main promises in plain sh, also with nothing newer than Linux 4.18
+scenario: build
+	$(GO) build -o .cache/ ./tests/kernels/aid
+	PATH='$(CURDIR)'/bin:'$(CURDIR)'/.cache:"$$PATH" sh -c 'tests/kernels/scenario && aid old tests/kernels/scenario'
+
+## cross: other CPUs: vetted, and run by an emulator; CPUS='386 arm-7 s390x ...'
+cross:
+	tests/cross $(CPUS)
+
+## cross-build: they build, and one is tested: for .ci/run
+cross-build:
+	tests/cross -b
+
+# A release of Debian's, with an architecture; or the file of a linux-image
+# package, as for the 4.19 of buster where no mirror has that any more.
+KERNELS = buster bullseye bookworm trixie sid bullseye/i386 trixie/armhf bookworm/s390x
+
+## kernels: the scenario on Debian's KERNELS, in qemu, a minute each
+kernels:
+	tests/kernels/boot $(KERNELS)
+
 ## lint: format, vet, staticcheck, shellcheck, manuals
 lint:
 	@tests/need shellcheck mandoc
 	@files=$$(gofmt -l .) && test -z "$$files" || { echo "gofmt: $$files" >&2; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
-	GOARCH=arm64 $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	shellcheck -x -P tests/bats $(SCRIPTS) tests/bats/*.bash tests/*/*.bats completions/*.bash
 	mandoc -T lint -W warning $(MANUALS) </dev/null
@@ -153,12 +174,16 @@ uninstall:
 	rm -f $(PROGRAMS:%='$(DESTDIR)$(BASHDIR)/%') '$(DESTDIR)$(ZSHDIR)/_procgroup' \
 		$(PROGRAMS:%='$(DESTDIR)$(FISHDIR)/%.fish')
 
-## packages: .deb, .rpm, .apk and a tarball for amd64 and arm64, in dist/
+## packages: .deb, .rpm, .apk and a tarball for each CPU, in dist/
 packages:
 	VERSION=$(VERSION) packaging/build dist
 
-## packages-test: builds them twice, installs one in a new Debian, removes it
-packages-test: packages
+## packages-same: whether another folder makes the same bytes of them
+packages-same: packages
+	VERSION=$(VERSION) packaging/same dist
+
+## packages-test: that too, installs one in a new Debian, runs others, removes it
+packages-test: packages-same
 	@tests/need debootstrap lintian rpm python3 qemu-aarch64-static:qemu-user-static
 	VERSION=$(VERSION) packaging/test dist
 

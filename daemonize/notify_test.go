@@ -86,8 +86,10 @@ func TestNotifySocket(t *testing.T) {
 	if got := <-messages; got != (message{status: "x"}) {
 		t.Errorf("received %+v", got)
 	}
-	if n, err := unix.Read(pipe[0], make([]byte, 1)); n != 0 || err != nil {
-		t.Errorf("the barrier's pipe: %d, %v; want its end", n, err)
+	if os.Getenv("EMULATED") == "" { // qemu-user makes room for descriptors, and leaves them open
+		if n, err := unix.Read(pipe[0], make([]byte, 1)); n != 0 || err != nil {
+			t.Errorf("the barrier's pipe: %d, %v; want its end", n, err)
+		}
 	}
 	unix.Close(pipe[0])
 

@@ -31,7 +31,7 @@ var columns = [...]column{
 	{"tty", "TTY", true, 0, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.tty(p.TTY)...) }},
 	number("tpgid", 0, func(p *posix.Process) int { return p.TPGID }),
 	{"stat", "STAT", true, 0, stat},
-	number("uid", posix.Owner, func(p *posix.Process) int { return p.UID }),
+	{"uid", "UID", false, posix.Owner, func(b []byte, p *posix.Process, _ *names) []byte { return append(b, posix.IDText(p.UID)...) }},
 	{"user", "USER", true, posix.Owner, func(b []byte, p *posix.Process, n *names) []byte { return append(b, n.user(p.UID)...) }},
 	{"time", "TIME", false, 0, cpuTime},
 	{"etime", "ELAPSED", false, 0, elapsed},

@@ -92,8 +92,8 @@ func (d *document) process(l line) {
 	p := l.proc
 	d.buf = fmt.Appendf(d.buf, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
 		p.PID, p.PPID, p.PGID, p.SID, l.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
-	d.buf = fmt.Appendf(d.buf, `"uid":%d,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
-		p.UID, d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
+	d.buf = fmt.Appendf(d.buf, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
+		posix.IDText(p.UID), d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
 	if d.threads {
 		d.buf = append(d.buf, `,"threads":[`...)
 		for i, t := range d.table.threads[p.PID] {

@@ -30,7 +30,7 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "/", "0.5/TERM", "99/TERM", "TERM/", "TERM/10/", "TERM//KILL", "TERM/--9", "-0/5", "TERM/x",
+		"", "/", "0.5/TERM", "128/TERM", "TERM/", "TERM/10/", "TERM//KILL", "TERM/--9", "-0/5", "TERM/x",
 		"forever", "TERM/5/forever", "forever/TERM", "forever/TERM/0", "forever/forever/TERM/1", "TERM/forever/KILL/1/forever/KILL/1",
 	} {
 		if plan, err := parseSchedule(text); err == nil {

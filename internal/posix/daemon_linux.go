@@ -42,7 +42,7 @@ type Daemon struct {
 	Why        string  // Unknown, Stranger and Gone: the reason
 
 	content []byte // what was read
-	written unix.Timespec
+	written time.Time
 }
 
 // Lives tells whether something of the daemon lives.
@@ -173,7 +173,7 @@ func (q *question) answer() error {
 		return err
 	}
 	q.Empty = err == ErrEmpty
-	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.stat.Mtim
+	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.Pidfile.written
 	if !(q.taken && number == os.Getpid()) {
 		q.Number = number
 	}
@@ -502,12 +502,12 @@ const (
 // clock compares the start of a process, in ticks after boot and 0 if it is
 // hidden, with the time that the file was written.
 func (f *Pidfile) clock(start uint64) age {
-	written, now := sinceBoot(f.written()), sinceBoot(time.Now())
-	var fs unix.Statfs_t
+	written, now := sinceBoot(f.written), sinceBoot(time.Now())
+	inMemory := []uint32{unix.TMPFS_MAGIC, unix.RAMFS_MAGIC}
 	switch {
 	case written > now+slack:
 		return untold // in the future
-	case written < 0 && unix.Fstatfs(f.file, &fs) == nil && (fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC):
+	case written < 0 && slices.Contains(inMemory, fileSystem(f.file)):
 		return untold // the file system is not as old as that
 	case written < 0:
 		return beforeBoot

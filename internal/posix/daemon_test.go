@@ -281,6 +281,27 @@ func TestBeforeBoot(t *testing.T) {
 	}
 }
 
+// Also where stat(2) has 32 bits for a time, which end in 2038.
+func TestWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.pid")
+	scene{t, path}.write("4711\n", time.Now())
+	f, err := OpenPidfile(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, want := range []string{"0", "1700000000", "2147483648", "4102444800"} {
+		// Utimensat(2) has 32 bits as well: another program has to set it.
+		if out, err := exec.Command("touch", "-d", "@"+want, path).CombinedOutput(); err != nil {
+			t.Logf("%s: not to be set here: %s", want, out)
+			continue
+		}
+		if err := f.read(); err != nil || fmt.Sprint(f.written.Unix()) != want {
+			t.Errorf("%s: %v, %v", want, f.written, err)
+		}
+	}
+}
+
 func TestParseLocks(t *testing.T) {
 	const table = `1: POSIX  ADVISORY  WRITE 812 fe:00:99 0 EOF
 2: FLOCK  ADVISORY  WRITE 4711 fe:00:99 0 EOF

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"errors"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -193,10 +194,15 @@ func waitAny(handles []*Handle, d time.Duration) {
 	poll(fds, d)
 }
 
+// longestPoll fits into the 32 bits that a timespec has for the seconds on
+// 32-bit CPUs. The kernel refuses the negative number that more would become.
+const longestPoll = math.MaxInt32 * time.Second
+
 // poll is ppoll(2), whose clock is finer than poll's millisecond. A signal
-// ends it early, as the time would.
+// ends it early, as the time would, and so do 68 years: callers that want to
+// wait longer look at the clock and call again.
 func poll(fds []unix.PollFd, d time.Duration) int {
-	ts := unix.NsecToTimespec(max(0, d.Nanoseconds()))
+	ts := unix.NsecToTimespec(min(max(0, d), longestPoll).Nanoseconds())
 	n, _ := unix.Ppoll(fds, &ts, nil)
 	return n
 }

@@ -49,7 +49,7 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 		var st unix.Statx_t
 		if !f.named(link[:max(0, n)]) ||
 			unix.Statx(dir, number, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st) != nil ||
-			st.Ino != f.stat.Ino || unix.Mkdev(st.Dev_major, st.Dev_minor) != f.stat.Dev {
+			st.Ino != f.stat.Ino || unix.Mkdev(st.Dev_major, st.Dev_minor) != uint64(f.stat.Dev) {
 			continue
 		}
 		info, _ := r.file(of + "/fdinfo/" + number) // empty: closed meanwhile
@@ -165,8 +165,7 @@ func (f *Pidfile) Holders() string {
 // files of two subvolumes have device and inode number in common. In a chroot,
 // where nobody tells the device, the inode has to do if only one file has it.
 func (f *Pidfile) maker() (maker int) {
-	var fs unix.Statfs_t
-	if unix.Fstatfs(f.file, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC {
+	if kind := fileSystem(f.file); kind == 0 || kind == unix.BTRFS_SUPER_MAGIC {
 		return 0
 	}
 	device := mountOf(f.file).device

@@ -2,7 +2,9 @@ package posix
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -30,14 +32,19 @@ func LookupUser(word string) (User, error) { return findUser(passwdFile, word) }
 func LookupGroup(word string) (gid int, err error) { return findGroup(groupFile, word) }
 
 // SupplementaryGroups lists the groups of a user as initgroups(3) sets them:
-// gid, then those of /etc/group that have the user as a member.
+// gid, then those of /etc/group that have the user as a member. Without that
+// file, as in a container with nothing but a program, there are no more.
 func SupplementaryGroups(user string, gid int) ([]int, error) {
 	return findMember(groupFile, user, gid)
 }
 
+// IDText is a user or group ID in decimal: where an int has 32 bits, the upper
+// half of them is negative.
+func IDText(id int) string { return strconv.FormatUint(uint64(uint32(id)), 10) }
+
 // UserName is the name of a user, else the number.
 func UserName(uid int) string {
-	number := strconv.Itoa(uid)
+	number := IDText(uid)
 	if u, err := LookupUser(number); err == nil && u.UID == uid {
 		return u.Name
 	}
@@ -109,6 +116,9 @@ func findMember(path, user string, gid int) (gids []int, err error) {
 		}
 		return false
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
 	return gids, err
 }
 

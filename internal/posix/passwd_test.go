@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,13 +80,17 @@ apps:x:36:applet
 	if gids, err := findMember(path, "app", 100); err != nil || !slices.Equal(gids, []int{100, 33, 35}) {
 		t.Errorf("groups of app: %v, %v", gids, err)
 	}
+	if gids, err := findMember("/nonexistent", "app", 100); err != nil || !slices.Equal(gids, []int{100}) {
+		t.Errorf("without group(5): %v, %v", gids, err)
+	}
 }
 
 func TestUserName(t *testing.T) {
 	if name := UserName(0); name != "root" {
 		t.Errorf("0: %s", name)
 	}
-	if name := UserName(4294967294); name != "4294967294" {
+	largest := ^uint32(1) // a negative number in an int of 32 bits
+	if name := UserName(int(largest)); name != "4294967294" {
 		t.Errorf("no entry: %s", name)
 	}
 }
@@ -111,7 +116,7 @@ func FuzzPasswd(f *testing.F) {
 			t.Errorf("%q in %q: groups %v", word, content, gids)
 		}
 		for i, gid := range gids {
-			if gid < 0 || gid >= 1<<32-1 || slices.Contains(gids[:i], gid) {
+			if uint32(gid) == math.MaxUint32 || slices.Contains(gids[:i], gid) {
 				t.Errorf("%q in %q: groups %v", word, content, gids)
 			}
 		}

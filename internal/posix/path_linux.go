@@ -208,9 +208,16 @@ func (w *walk) at(name string) string {
 	return w.done + "/" + name
 }
 
-func (w *walk) onProc() bool {
+func (w *walk) onProc() bool { return fileSystem(w.dir) == unix.PROC_SUPER_MAGIC }
+
+// fileSystem is the type of the file system that an open file is on, as
+// statfs(2) has it, but without a sign on any CPU; 0 if it does not tell.
+func fileSystem(fd int) uint32 {
 	var fs unix.Statfs_t
-	return unix.Fstatfs(w.dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	if unix.Fstatfs(fd, &fs) != nil {
+		return 0
+	}
+	return uint32(fs.Type)
 }
 
 // fuseUser is the user whose program answers for the FUSE mount that an open

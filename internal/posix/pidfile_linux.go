@@ -33,7 +33,8 @@ type Pidfile struct {
 	lock    int  // in a start: read-only, carries the flock; else -1
 	taken   bool // by Lock
 	stat    unix.Stat_t
-	content []byte // as last read
+	written time.Time // as last read, and so is the
+	content []byte
 }
 
 // Errors of taking and removing a pidfile.
@@ -382,9 +383,12 @@ func (f *Pidfile) IsAt(path string) bool {
 // read reads the time the file was written, and then its content: who writes
 // changes the time first.
 func (f *Pidfile) read() error {
-	if err := unix.Fstat(f.file, &f.stat); err != nil {
+	// The times of fstat(2) have 32 bits on 32-bit CPUs, and end in 2038.
+	var st unix.Statx_t
+	if err := unix.Statx(f.file, "", unix.AT_EMPTY_PATH, unix.STATX_MTIME, &st); err != nil {
 		return err
 	}
+	f.written = time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec))
 	buf, n := make([]byte, maxContent+1), 0
 	err := retry(func() (err error) {
 		n, err = unix.Pread(f.file, buf, 0) // a regular file gives all it has
@@ -399,17 +403,15 @@ func (f *Pidfile) read() error {
 // unchanged reads again, and tells whether number and time are as before and
 // the path still names the file.
 func (f *Pidfile) unchanged() bool {
-	before, written := f.content, f.stat.Mtim
-	return f.read() == nil && bytes.Equal(before, f.content) && written == f.stat.Mtim && f.Current() == nil
+	before, written := f.content, f.written
+	return f.read() == nil && bytes.Equal(before, f.content) && written.Equal(f.written) && f.Current() == nil
 }
 
 // PID is what the content says; errors are those of ParsePID.
 func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 
 // outdated tells whether a supervisor was about to replace the number.
-func (f *Pidfile) outdated() bool { return f.stat.Mtim == unix.Timespec{} }
-
-func (f *Pidfile) written() time.Time { return time.Unix(f.stat.Mtim.Unix()) }
+func (f *Pidfile) outdated() bool { return f.written.Equal(time.Unix(0, 0)) }
 
 // Reserve empties the file, makes sure that a PID will find space in it, and
 // lets everybody read it. Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
@@ -504,7 +506,7 @@ func (f *Pidfile) Remove(d *Daemon) error {
 	if err := f.read(); err != nil {
 		return err
 	}
-	same := bytes.Equal(f.content, d.content) && f.stat.Mtim == d.written
+	same := bytes.Equal(f.content, d.content) && f.written.Equal(d.written)
 	if _, err := f.PID(); !same && (err != ErrEmpty || !known) {
 		return ErrMoved
 	}

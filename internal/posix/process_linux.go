@@ -158,7 +158,7 @@ func (r *reader) fill(p *Process, fields Fields) {
 	if fields&Memory != 0 {
 		_, resident, _ := number(get("/statm"))
 		pages, _, _ := number(resident)
-		p.RSS = int(pages) * os.Getpagesize() / 1024
+		p.RSS = int(pages) * (os.Getpagesize() / 1024) // in bytes it may not fit an int
 	}
 	if fields&Cgroup != 0 {
 		p.Cgroup = string(get("/cgroup"))

@@ -3,7 +3,6 @@ package posix
 import (
 	"fmt"
 	"runtime"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +21,7 @@ const noGroup = 65534
 // identityOf is the user who owns something, with the groups that /etc knows.
 func identityOf(uid int) *Identity {
 	id := &Identity{UID: uid, GID: noGroup}
-	number := strconv.Itoa(uid)
+	number := IDText(uid)
 	if u, err := LookupUser(number); err == nil && u.UID == uid && u.Name != number {
 		id.GID = u.GID
 		id.Groups, _ = SupplementaryGroups(u.Name, u.GID)

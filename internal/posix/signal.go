@@ -8,12 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The realtime signals that programs may use: signal(7) leaves 32 and 33 to
-// the C library's threads.
-const (
-	rtmin = unix.Signal(34)
-	rtmax = unix.Signal(64)
-)
+// The realtime signals that programs may use go from here to rtmax: signal(7)
+// leaves 32 and 33 to the C library's threads.
+const rtmin = unix.Signal(34)
 
 // ParseSignal reads a signal's name or number: TERM, SIGTERM, term, 15,
 // RTMIN+3, RTMAX-1.

@@ -6,15 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sigaction is the kernel's struct of rt_sigaction(2), not the C library's.
-type sigaction struct {
-	handler, flags, restorer, mask uintptr
-}
+// sigaction is the kernel's struct of rt_sigaction(2), not the C library's, in
+// words, and as long as it is on any CPU: the kernel writes all of it. The
+// handler is the word handlerWord; flags, restorer and mask stay 0.
+type sigaction [6]uintptr
 
 const (
 	sigDefault = 0 // SIG_DFL
 	sigIgnore  = 1 // SIG_IGN
-	sigsetSize = 8 // bytes in the kernel's sigset_t
 )
 
 func rtSigaction(sig unix.Signal, act, old *sigaction) {
@@ -31,19 +30,21 @@ func QuitQuietly() {
 }
 
 // ResetSignal gives a signal its default action, behind the runtime's back.
-func ResetSignal(sig unix.Signal) { rtSigaction(sig, &sigaction{handler: sigDefault}, nil) }
+func ResetSignal(sig unix.Signal) {
+	rtSigaction(sig, &sigaction{handlerWord: sigDefault}, nil)
+}
 
 // IgnoreFileSizeSignal makes a write past RLIMIT_FSIZE fail with EFBIG, where
 // the Go runtime would print a stack and end the program by SIGXFSZ.
 func IgnoreFileSizeSignal() {
-	rtSigaction(unix.SIGXFSZ, &sigaction{handler: sigIgnore}, nil)
+	rtSigaction(unix.SIGXFSZ, &sigaction{handlerWord: sigIgnore}, nil)
 }
 
 // ignored tells whether the process ignores sig.
 func ignored(sig unix.Signal) bool {
 	var old sigaction
 	rtSigaction(sig, nil, &old)
-	return old.handler == sigIgnore
+	return old[handlerWord] == sigIgnore
 }
 
 // resetSignals gives every ignored signal its default disposition; caught

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,14 +11,14 @@ import (
 func TestParseSignal(t *testing.T) {
 	for text, want := range map[string]unix.Signal{
 		"TERM": 15, "SIGTERM": 15, "term": 15, "sigterm": 15, "15": 15, "1": 1, "64": 64, "KILL": 9,
-		"RTMIN": 34, "RTMIN+3": 37, "sigrtmin+3": 37, "RTMAX": 64, "RTMAX-1": 63, "RTMIN+30": 64, "USR1": unix.SIGUSR1,
+		"RTMIN": 34, "RTMIN+3": 37, "sigrtmin+3": 37, "RTMAX": rtmax, "RTMAX-1": rtmax - 1, "RTMIN+30": 64, "USR1": unix.SIGUSR1,
 	} {
 		if got, err := ParseSignal(text); got != want || err != nil {
 			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{
-		"", "0", "-1", "65", "+15", "15 ", "SIG", "SIGSIGTERM", "TERMINATE", "RTMIN-1", "RTMIN+31", "RTMAX+1",
+		"", "0", "-1", "128", "+15", "15 ", "SIG", "SIGSIGTERM", "TERMINATE", "RTMIN-1", "RTMIN+94", "RTMAX+1", fmt.Sprint(rtmax + 1),
 		"RTMIN+", "RTMIN3", "RTMIN++3", "4294967311", "SIG15",
 	} {
 		if got, err := ParseSignal(text); err == nil {
@@ -34,6 +35,20 @@ func TestSignalName(t *testing.T) {
 	}
 	if name := SignalName(37); name != "RTMIN+3" {
 		t.Error(name)
+	}
+}
+
+func TestIgnored(t *testing.T) {
+	if ignored(unix.SIGXFSZ) {
+		t.Error("at first")
+	}
+	IgnoreFileSizeSignal()
+	if !ignored(unix.SIGXFSZ) {
+		t.Error("not after IgnoreFileSizeSignal")
+	}
+	ResetSignal(unix.SIGXFSZ)
+	if ignored(unix.SIGXFSZ) {
+		t.Error("still after ResetSignal")
 	}
 }
 

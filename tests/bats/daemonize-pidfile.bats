@@ -26,6 +26,7 @@ refused() {
 }
 
 @test "it is complete when daemonize returns, 1000 times of 1000, and never anything else" {
+    need_linux 5.3 "pidfds, for the test itself"
     need_python
     "$PYTHON" - <<'END'
 import os, re, signal, subprocess, threading

@@ -63,7 +63,8 @@ fail() {
     return 1
 }
 
-# need_root, need COMMAND..., need_namespaces, need_python: skip where it is not there.
+# need_root, need COMMAND..., need_linux VERSION WHAT, need_namespaces,
+# need_python: skip where it is not there.
 need_root() {
     ((EUID == 0)) || skip "needs root"
 }
@@ -73,6 +74,11 @@ need() {
     for command; do
         command -v "$command" >/dev/null || skip "needs $command"
     done
+}
+
+# need_linux 5.3 pidfds: what came with that kernel.
+need_linux() {
+    [[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]] || skip "needs Linux $1: $2"
 }
 
 # need_namespaces: a mount and a PID namespace of the test's own. A plain

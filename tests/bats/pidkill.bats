@@ -250,6 +250,7 @@ time.sleep(1000)' </dev/null >/dev/null 2>&1 3>&- &
 }
 
 @test "what survives is listed, status 3, and the pidfile stays" {
+    need_linux 5.3 "pidfds, whose signals strace can lose"
     need strace
     start_sleeper
     # As for a process in an uninterruptible wait, the signals do nothing.
@@ -273,6 +274,7 @@ time.sleep(1000)' </dev/null >/dev/null 2>&1 3>&- &
 }
 
 @test "where the leader's exit empties the group nobody scans /proc" {
+    need_linux 6.9 "a pidfd that tells of being reaped"
     need strace
     start_sleeper
     track "$pid"
@@ -1389,6 +1391,7 @@ time.sleep(1000)'
 }
 
 @test "it uses no processor time while it waits" {
+    need_linux 5.3 "pidfds, else it looks every 10 ms"
     start "${prey[@]}" count "$T/log"
     pidkill -t 3 app.pid 3>&- &
     it=$!

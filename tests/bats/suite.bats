@@ -165,8 +165,8 @@ survives_the_terminal() {
 # pgrep_child PID: the only child that it has.
 pgrep_child() {
     local child
-    child=$(cat "/proc/$1/task"/*/children)
-    echo "${child% }"
+    child=$(ps -o pid= --ppid "$1")
+    echo "${child// /}"
 }
 
 @test "pidkill ends it though the master was killed before" {

@@ -563,7 +563,7 @@ in_pause() {
         parent=$(stat_field "$orphan" 4) || continue
         [[ $parent == "$supervisor" ]]
     done
-    alone() { [[ $(cat "/proc/$supervisor/task"/*/children) == "$pid " ]]; }
+    alone() { [[ $(ps -o pid= --ppid "$supervisor" | tr -d ' ') == "$pid" ]]; }
     eventually 10 alone
     pidkill app.pid
 }

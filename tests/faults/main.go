@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 // Faults runs daemonize and pidkill again and again, and each time one system
 // call of theirs fails, or one of their processes is killed or stopped for a
 // moment: the first call, the second, until there is none left. After each run

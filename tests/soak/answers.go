@@ -124,22 +124,28 @@ func (w *worker) meet(s *slot) {
 		w.broken("a stop ended before the daemon")
 	}
 	w.eventually("TERM is sent", func() bool { return strings.Contains(stop.Output(), "TERM sent") })
-	unix.Kill(-pid, unix.SIGKILL)
-	// A supervisor may learn of its command's end before it learns that there
-	// are to be no more runs: one is not too many.
+	w.lastRun(s, pid, "a stop", stop.Over)
+	w.expectStatus(stop, 0, "stop that a start met")
+	w.expectNone(s, "a stop that a start met")
+}
+
+// lastRun kills a run of which a supervisor knows that it is to be the last,
+// until something is over. The supervisor may learn of the run's end first, when
+// both come within milliseconds: one run more is not too many.
+func (w *worker) lastRun(s *slot, pid int, what string, over func() bool) {
 	runs := map[int]bool{pid: true}
-	w.eventually("the stop ends", func() bool {
+	unix.Kill(-pid, unix.SIGKILL)
+	w.eventually(what+" ends", func() bool {
 		for _, p := range w.commands(s.tag()) {
 			runs[p.PGID] = true
 			kill(p.PID, s.tag())
 		}
-		return stop.Over()
+		return over()
 	})
 	if len(runs) > 2 {
-		w.broken("%d runs in a stop", len(runs))
+		w.broken("%d runs in %s", len(runs), what)
 	}
-	w.expectStatus(stop, 0, "stop that a start met")
-	w.expectNone(s, "a stop that a start met")
+	w.count(fmt.Sprintf("the last run but %d", len(runs)-1))
 }
 
 // underWay has both programs meet a start, which is this one: it has the locks

@@ -187,13 +187,7 @@ func (w *worker) supervise(s *slot) {
 		case 8:
 			unix.Kill(supervisor.PID, unix.SIGUSR1)
 			w.expectOne(s, pid, "the request for no more runs")
-			unix.Kill(pid, unix.SIGKILL)
-			if h, err := box.Pin(supervisor.PID); err == nil {
-				if !h.Wait(box.Patience) {
-					w.broken("a supervisor that was asked for no more runs does not end")
-				}
-				h.Close()
-			}
+			w.lastRun(s, pid, "a supervisor that was asked for no more runs", func() bool { return !w.lives(supervisor) })
 			w.expectNone(s, "a supervisor that was asked for no more runs")
 		default:
 			command, err := box.Pin(pid)

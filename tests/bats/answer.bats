@@ -378,7 +378,7 @@ if os.fork() == 0:
     # Whichever call it is: a pidfile that stays is said to.
     for n in {1..6}; do
         daemonize -p app.pid sleep 1000
-        run_it strace -f -qq -o trace -P "$T/app.pid" -e trace=fstat -e inject=fstat:error=EIO:when=$n pidkill app.pid
+        run_it strace -f -qq -o trace -P "$T/app.pid" -e trace=fstat -e inject="fstat:error=EIO:when=$n" pidkill app.pid
         [[ ! -e app.pid || $stderr == "pidkill: app.pid: "*"input/output error" ]]
         pidkill app.pid
     done
@@ -405,7 +405,6 @@ if os.fork() == 0:
     supervisor=$(stat_field "$pid" 4)
     strace -f -qq -o trace -p "$supervisor" -e trace=newfstatat -e inject=newfstatat:error=EIO:when=1..2 3>&- 2>/dev/null &
     tracer=$!
-    traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
     eventually 10 traced
     kill -KILL "$pid"
     again() { [[ $(<app.pid) != "$pid" ]]; }
@@ -454,7 +453,7 @@ if os.fork() == 0:
         pidkill -T app.pid 3>&- &
     tracer=$!
     found() {
-        it=$(pgrep -P "$tracer" -x pidkill) && ls -l "/proc/$it/fd" | grep -q pidfd &&
+        it=$(pgrep -P "$tracer" -x pidkill) && grep -qs ^Pid: "/proc/$it"/fdinfo/* &&
             grep -qs '^State:.t' "/proc/$it"/task/*/status
     }
     still() { found && found; }

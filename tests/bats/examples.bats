@@ -90,7 +90,7 @@ in_log() { grep -q "$@"; }
     mkdir init.d
     adapt app.openrc "s#^name=.*#name=svc#" "s#^run_as=.*#run_as=root#" \
         "s#^command=.*#command='$T/app --config x'#" "s#^log=.*#log=$T/svc.log#" "s#=/run/#=$T/#" \
-        "s#daemonize -q#$BIN/daemonize -q#" "s#pidkill -q#$BIN/pidkill -q#"
+        "s#daemonize -m#$BIN/daemonize -m#" "s#pidkill -q#$BIN/pidkill -q#"
     mv app.openrc init.d/svc
     # What the boot would have started.
     printf '#!/sbin/openrc-run\nstart() { :; }\n' >init.d/localmount

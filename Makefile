@@ -115,7 +115,7 @@ model-quick:
 
 ## proof: samples of faults, recycle, soak, attack and scale, for .ci/run
 proof: build
-	$(GO) run ./tests/faults $(TESTBIN) -sample 80
+	$(GO) run ./tests/faults $(TESTBIN) -sample 60
 	$(GO) run ./tests/recycle $(TESTBIN)
 	$(GO) run ./tests/soak $(TESTBIN) -seconds 15
 	$(GO) run ./tests/attack $(TESTBIN) -seconds 15

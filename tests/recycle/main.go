@@ -301,7 +301,7 @@ func (w *world) look(s *slot) (err error) {
 	case s.escapee != nil: // which has the lock
 		asked, signalled, shown, stopped, all, started = 0, 4, 0, 3, 0, 1
 	case s.victim.group: // whose that is nobody can tell when its leader is gone
-		asked, signalled, shown, stopped, all, started = 4, 4, 1, 4, 4, 125
+		asked, signalled, shown, stopped, all, started = 4, 4, 4, 4, 4, 125
 	}
 	switch w.random.IntN(6) {
 	case 0:

@@ -291,7 +291,9 @@ ERRNO=126"; exec sleep 1000'
 
 @test "NOTIFY_SOCKET is for -n alone" {
     NOTIFY_SOCKET=/caller daemonize -p app.pid sleep 1000
-    tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -qx NOTIFY_SOCKET=/caller
+    # The kernel shows it only a moment after execve(2) could not fail any more.
+    has_it() { tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -qx NOTIFY_SOCKET=/caller; }
+    eventually 10 has_it
     end_all
     daemonize -w 0.02 -p app.pid sleep 1000
     not grep -qz ^NOTIFY_SOCKET= "/proc/$(<app.pid)/environ"

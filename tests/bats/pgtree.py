@@ -142,7 +142,7 @@ def alike(column, value, before, after):
     if value in (before, after):
         return True
     if column == "stat":  # L, and whether it runs just now
-        plain = [text.replace("L", "").translate(str.maketrans("RD", "SS")) for text in (value, before, after)]
+        plain = [text.replace("L", "").translate(str.maketrans("RDI", "SSS")) for text in (value, before, after)]
         return plain[0] in plain[1:]
     if column in ("time", "etime"):
         return seconds(before) - 1 <= seconds(value) <= seconds(after) + 1

@@ -124,7 +124,7 @@ proof: build
 ## scenario: the main promises in plain sh, also with nothing newer than Linux 4.18
 scenario: build
 	$(GO) build -o .cache/ ./tests/kernels/aid
-	PATH='$(CURDIR)'/bin:'$(CURDIR)'/.cache:"$$PATH" sh -c 'tests/kernels/scenario && aid old tests/kernels/scenario'
+	@PATH='$(CURDIR)'/bin:'$(CURDIR)'/.cache:"$$PATH" sh -c 'tests/kernels/scenario && aid old tests/kernels/scenario'
 
 ## cross: other CPUs: vetted, and run by an emulator; CPUS='386 arm-7 s390x ...'
 cross:

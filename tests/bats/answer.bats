@@ -449,6 +449,7 @@ if os.fork() == 0:
 }
 
 @test "-T: a start that comes just after the daemon's end is not killed itself" {
+    need_linux 5.3 "pidfds, for the test itself"
     need strace
     daemonize -p app.pid sleep 1000
     # It has found the daemon, and has yet to look who else has the lock.

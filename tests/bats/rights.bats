@@ -429,6 +429,7 @@ kill_refused() {
 }
 
 @test "a command that its user traces: its end is seen, and how it ended" {
+    need_linux 5.3 "pidfds: wait(2) waits for the tracer"
     need_python
     cat >traced.py <<'END'
 import ctypes, os, signal, sys, time

@@ -121,6 +121,7 @@ seconds='after [0-9]+\.[0-9] s'
 @test "/dev/stdout, /dev/stderr, /dev/fd/N, /proc/self/fd/N are the caller's descriptor itself" {
     speak='echo out; echo err >&2; exec sleep 1000'
     heard() { [[ $(<"$1") == "$2" ]]; }
+    only_its_own() { [[ $(fds "$pid") == "0 1 2 "[56]? ]]; } # once its loader has closed what it reads
     for s in "" -s "-w 0.1" -f; do
         for name in /dev/stdout /dev/stderr /dev/fd/1 /proc/self/fd/2 /dev/fd/7; do
             # Not opened once more: that would overwrite what is there.
@@ -130,7 +131,7 @@ seconds='after [0-9]+\.[0-9] s'
             [[ $s == -f ]] || wait $!
             eventually 10 heard log before$'\n'out$'\n'err
             pid=$(<app.pid)
-            [[ $(fds "$pid") == "0 1 2 "[56]? ]]
+            eventually 10 only_its_own
             pidkill -q app.pid
             wait
             eventually 10 nothing_left

@@ -336,7 +336,8 @@ family() {
 }
 
 @test "targets: a terminal" {
-    run -0 on_terminal 'set -m; sleep 600 & pgtree -sC never "$(tty)" | cat; kill $!'
+    run -0 on_terminal 'set -m; sleep 600 & until grep -qsx sleep /proc/$!/comm; do :; done
+        pgtree -sC never "$(tty)" | cat; kill $!'
     [[ $output == "session "*", terminal pts/"*"sleep("* ]] || fail "$output"
     run -0 on_terminal 't=$(tty); pgtree -sC never "${t#/dev/}" | cat'
     [[ $output == "session "*", terminal pts/"* ]] || fail "$output"

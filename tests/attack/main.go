@@ -79,7 +79,7 @@ func main() {
 			m.broken("a process of root's was signalled")
 		}
 	}
-	m.report()
+	box.Report(m.counts)
 }
 
 type model struct {
@@ -193,20 +193,6 @@ func (m *model) broken(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "attack: BROKEN: %s\n", fmt.Sprintf(format, args...))
 	fmt.Fprintf(os.Stderr, "attack: running: %s\n", strings.ReplaceAll(box.Names(box.Alive()...), "; ", "\n    "))
 	os.Exit(1)
-}
-
-func (m *model) report() {
-	var kinds []string
-	total := 0
-	for kind, n := range m.counts {
-		kinds = append(kinds, kind)
-		total += n
-	}
-	slices.Sort(kinds)
-	for _, kind := range kinds {
-		fmt.Printf("%7d  %s\n", m.counts[kind], kind)
-	}
-	fmt.Printf("%7d  steps, and nothing broken\n", total)
 }
 
 func (m *model) attacker(seed uint64) (c *box.Child) {

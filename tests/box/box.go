@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -95,4 +97,14 @@ func furnish() error {
 		return err
 	}
 	return os.Chdir(Dir)
+}
+
+// Report prints how often each kind of step was done, of a run that broke nothing.
+func Report(counts map[string]int) {
+	total := 0
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Printf("%7d  %s\n", counts[kind], kind)
+		total += counts[kind]
+	}
+	fmt.Printf("%7d  steps, and nothing broken\n", total)
 }

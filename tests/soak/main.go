@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,7 +71,7 @@ func main() {
 		m.broken("left at the end: %s", box.Names(left...))
 	}
 	m.checkVictims()
-	m.report()
+	box.Report(m.counts)
 }
 
 // model is what all workers share.
@@ -146,18 +145,4 @@ func (m *model) checkVictims() {
 			m.broken("a process that is nobody's daemon (%d) was signalled", v.PID)
 		}
 	}
-}
-
-func (m *model) report() {
-	var kinds []string
-	total := 0
-	for kind, n := range m.counts {
-		kinds = append(kinds, kind)
-		total += n
-	}
-	slices.Sort(kinds)
-	for _, kind := range kinds {
-		fmt.Printf("%7d  %s\n", m.counts[kind], kind)
-	}
-	fmt.Printf("%7d  steps, and nothing broken\n", total)
 }

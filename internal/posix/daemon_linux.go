@@ -255,6 +255,10 @@ func (q *question) isLocked() bool {
 // holds tells whether the process has the locked description open.
 func (q *question) holds(h *Handle) bool {
 	own, _ := q.look(h.PID)
+	return q.isHeld(own)
+}
+
+func (q *question) isHeld(own holder) bool {
 	if own.held {
 		q.Locked, q.Maker = true, own.maker
 	}
@@ -267,14 +271,14 @@ func (q *question) holds(h *Handle) bool {
 // the lock, or the clock to agree. So it has where the maker is the process
 // itself, and leads no session.
 func (q *question) isKin(h *Handle) bool {
-	if q.holds(h) {
+	own, readable := q.look(h.PID)
+	if q.isHeld(own) {
 		return true
 	}
 	sid, err := unix.Getsid(h.PID)
 	if err != nil || sid == 0 {
 		return false
 	}
-	_, readable := q.look(h.PID)
 	leader, _ := q.look(sid)
 	maker := q.maker()
 	if leader.held && leader.maker == sid {

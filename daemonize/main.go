@@ -148,13 +148,13 @@ func (c *config) validate() error {
 	case c.limit > 0 && !c.respawn:
 		return errors.New("-R needs -r")
 	}
-	if c.lockfile == c.pidfile { // old scripts do that; the pidfile has its lock
-		c.lockfile = ""
+	if c.lockfile == c.pidfile {
+		c.lockfile = "" // old scripts name one file twice; the pidfile is locked anyway
 	}
 	return nil
 }
 
-// variables are those of -E so far, and one more.
+// variables are those of the -E before this one, and its own.
 func (c *config) variables(arg string) ([]string, error) {
 	if strings.IndexByte(arg, '=') < 1 {
 		return nil, fmt.Errorf("%s: expected NAME=VALUE", posix.Escape(arg))
@@ -162,7 +162,7 @@ func (c *config) variables(arg string) ([]string, error) {
 	return append(c.env, arg), nil
 }
 
-// descriptors are those of -k so far, and one more.
+// descriptors are those of the -k before this one, and its own.
 func (c *config) descriptors(arg string) ([]int, error) {
 	fd, err := number(arg, 10, 0, math.MaxInt32, "a descriptor's number")
 	return append(c.keep, fd), err
@@ -183,8 +183,10 @@ func number(arg string, base int, least, most uint64, what string) (int, error) 
 	return int(n), nil
 }
 
+// user, path and output take any text but an empty one, which is what a
+// script's unset variable leaves.
 func user(arg string) (string, error) {
-	if arg == "" { // a script's unset variable
+	if arg == "" {
 		return "", errors.New("an empty user name")
 	}
 	return arg, nil
@@ -197,6 +199,7 @@ func path(arg string) (string, error) {
 	return arg, nil
 }
 
+// output is a path, or "|" and a command.
 func output(arg string) (string, error) {
 	if arg == "|" {
 		return "", errors.New("|: which program?")

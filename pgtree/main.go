@@ -26,12 +26,12 @@ type config struct {
 	short, json bool
 	parents     bool
 	threads     bool
-	kernel      bool
+	kernel      bool  // kernel threads too
 	users       []int // none: everybody
 	noHeading   bool
 	long        bool
 	art         *art
-	color       string // when
+	color       string // auto, always, never
 
 	targets []*target
 }
@@ -156,7 +156,7 @@ func (c *config) addUsers(_, list string) error {
 	return nil
 }
 
-// draw sets what the tree is drawn with.
+// draw sets what the tree is drawn with: the last of -A and -U counts.
 func (c *config) draw(a *art) posix.Set {
 	return func(_, _ string) error {
 		c.art = a
@@ -164,6 +164,7 @@ func (c *config) draw(a *art) posix.Set {
 	}
 }
 
+// when reads the argument of -C.
 func when(arg string) (string, error) {
 	if !slices.Contains([]string{"auto", "always", "never"}, arg) {
 		return "", fmt.Errorf("%s: not one of auto, always, never", posix.Escape(arg))

@@ -29,14 +29,14 @@ const (
 // job is a command line, and where its messages go.
 type job struct {
 	operands []string
-	timeout  time.Duration // -1: not given
-	kill     bool
-	plan     schedule    // of -r; after parse what these three lead to
-	signal   unix.Signal // 0: not given
-	all      bool
+	timeout  time.Duration // of -t; -1: not given
+	kill     bool          // -9
+	plan     schedule      // of -r; parse then makes it what -t, -9 or the default says
+	signal   unix.Signal   // of -s; 0: not given
+	all      bool          // with a signal: to every process of the group
 	scope    scope
-	groups   bool
-	status   bool
+	groups   bool // the operands are process group IDs
+	status   bool // -0
 	mustRun  bool
 	dryRun   bool
 	force    bool
@@ -76,6 +76,8 @@ func (j *job) utility() *posix.Utility {
 
 func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 
+// run is pidkill below main. It deals with as many operands at once as there
+// are descriptors for. The largest status counts.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
 	posix.QuitQuietly()
@@ -116,7 +118,8 @@ func atOnce() int {
 	return int(min(limit.Cur/8+1, 1<<20))
 }
 
-// conclude reports what became of each operand; the largest status counts.
+// conclude reports what became of each target, closes it, and returns the
+// largest status.
 func (j *job) conclude(targets []*target) (status int) {
 	for _, t := range targets {
 		switch {
@@ -134,6 +137,8 @@ func (j *job) conclude(targets []*target) (status int) {
 	return status
 }
 
+// tellNotRunning says once that a daemon does not run, unless it ran until
+// pidkill ended it.
 func (j *job) tellNotRunning(t *target) {
 	if !t.told && !t.ended {
 		j.note(t, "%v", t.err)

@@ -96,7 +96,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		err = c.start(stderr, func() { result.tell(status) })
 	}
-	if sig := (interruption{}); errors.As(err, &sig) {
+	if _, ok := errors.AsType[interruption](err); ok {
 		die(unix.SIGTERM)
 	}
 	if err != nil {

@@ -17,61 +17,6 @@ import (
 	"procgroup/internal/posix"
 )
 
-const usage = "usage: daemonize [options] [--] command [argument ...]"
-
-const help = usage + `
-Run a command as a daemon, and return once it really runs.
-
-  -p, --pidfile FILE     write its PID here, locked while it lives
-  -l, --lockfile FILE    single instance by this lock alone
-  -o, --stdout FILE      standard output (default /dev/null); '|command' feeds
-                         a program
-  -e, --stderr FILE      standard error (default: where standard output goes)
-  -i, --stdin FILE       standard input (default /dev/null)
-  -t, --truncate         empty the -o and -e files first
-  -a, --append           append to them (the default)
-  -c, --chdir DIR        working directory (default /)
-  -m, --umask MODE       file creation mask, octal (default 0)
-  -u, --user USER[:GROUP]  run as this user, names or numbers
-  -E, --env NAME=VALUE   add to the environment; repeatable
-  -k, --keep-fd N        leave descriptor N open; repeatable
-  -w, --wait TIME        return after TIME, if it still runs then
-  -n, --ready TIME       return when it says READY=1, at most after TIME
-  -f, --foreground       do not detach: become the command
-  -s, --supervise        stay as its parent until it ends, remove the pidfile
-  -r, --respawn          with -s: start it again when it fails
-  -R, --limit N          with -r: give up after N failures in a row
-  -v, --verbose          say what is done
-  -q, --quiet            say nothing but errors
-  -h, --help             print this
-  -V, --version          print the version
-`
-
-var options = []posix.Option{
-	{Letter: 'a', Long: "append"},
-	{Letter: 'c', Long: "chdir", Arg: true},
-	{Letter: 'E', Long: "env", Arg: true},
-	{Letter: 'e', Long: "stderr", Arg: true},
-	{Letter: 'f', Long: "foreground"},
-	{Letter: 'h', Long: "help"},
-	{Letter: 'i', Long: "stdin", Arg: true},
-	{Letter: 'k', Long: "keep-fd", Arg: true},
-	{Letter: 'l', Long: "lockfile", Arg: true},
-	{Letter: 'm', Long: "umask", Arg: true},
-	{Letter: 'n', Long: "ready", Arg: true},
-	{Letter: 'o', Long: "stdout", Arg: true},
-	{Letter: 'p', Long: "pidfile", Arg: true},
-	{Letter: 'q', Long: "quiet"},
-	{Letter: 'R', Long: "limit", Arg: true},
-	{Letter: 'r', Long: "respawn"},
-	{Letter: 's', Long: "supervise"},
-	{Letter: 't', Long: "truncate"},
-	{Letter: 'u', Long: "user", Arg: true},
-	{Letter: 'V', Long: "version"},
-	{Letter: 'v', Long: "verbose"},
-	{Letter: 'w', Long: "wait", Arg: true},
-}
-
 // config is a command line.
 type config struct {
 	pidfile, lockfile     string
@@ -79,17 +24,47 @@ type config struct {
 	truncate, appending   bool
 	dir                   string
 	umask                 int
-	user                  string
-	env                   []string
-	keep                  []int
+	user                  string        // as -u has it; "": the caller
+	env                   []string      // NAME=VALUE, of -E
+	keep                  []int         // descriptors, of -k
 	wait, ready           time.Duration // -1: not asked for
 	foreground            bool
 	supervised, respawn   bool
 	limit                 int // 0: never give up
 	verbose, quiet        bool
-	help, version         bool
 
 	command []string
+}
+
+// utility is daemonize with the options that fill c.
+func (c *config) utility() *posix.Utility {
+	return &posix.Utility{
+		Name:    "daemonize",
+		Usage:   "usage: daemonize [options] [--] command [argument ...]",
+		Purpose: "Run a command as a daemon, and return once it really runs.",
+		Options: []posix.Option{
+			posix.Opt("-p, --pidfile FILE", "write its PID here, locked while it lives", posix.Value(&c.pidfile, path)),
+			posix.Opt("-l, --lockfile FILE", "single instance by this lock alone", posix.Value(&c.lockfile, path)),
+			posix.Opt("-o, --stdout FILE", "standard output (default /dev/null); '|command' feeds\na program", posix.Value(&c.stdout, output)),
+			posix.Opt("-e, --stderr FILE", "standard error (default: where standard output goes)", posix.Value(&c.stderr, output)),
+			posix.Opt("-i, --stdin FILE", "standard input (default /dev/null)", posix.Value(&c.stdin, path)),
+			posix.Opt("-t, --truncate", "empty the -o and -e files first", posix.Flag(&c.truncate)),
+			posix.Opt("-a, --append", "append to them (the default)", posix.Flag(&c.appending)),
+			posix.Opt("-c, --chdir DIR", "working directory (default /)", posix.Value(&c.dir, path)),
+			posix.Opt("-m, --umask MODE", "file creation mask, octal (default 0)", posix.Value(&c.umask, mask)),
+			posix.Opt("-u, --user USER[:GROUP]", "run as this user, names or numbers", posix.Value(&c.user, user)),
+			posix.Opt("-E, --env NAME=VALUE", "add to the environment; repeatable", posix.Value(&c.env, c.variables)),
+			posix.Opt("-k, --keep-fd N", "leave descriptor N open; repeatable", posix.Value(&c.keep, c.descriptors)),
+			posix.Opt("-w, --wait TIME", "return after TIME, if it still runs then", posix.Value(&c.wait, posix.ParseDuration)),
+			posix.Opt("-n, --ready TIME", "return when it says READY=1, at most after TIME", posix.Value(&c.ready, posix.ParseDuration)),
+			posix.Opt("-f, --foreground", "do not detach: become the command", posix.Flag(&c.foreground)),
+			posix.Opt("-s, --supervise", "stay as its parent until it ends, remove the pidfile", posix.Flag(&c.supervised)),
+			posix.Opt("-r, --respawn", "with -s: start it again when it fails", posix.Flag(&c.respawn)),
+			posix.Opt("-R, --limit N", "with -r: give up after N failures in a row", posix.Value(&c.limit, failures)),
+			posix.Opt("-v, --verbose", "say what is done", posix.Flag(&c.verbose)),
+			posix.Opt("-q, --quiet", "say nothing but errors", posix.Flag(&c.quiet)),
+		},
+	}
 }
 
 func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
@@ -103,16 +78,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return secondStage(fd, args)
 	}
 	c, err := parse(args)
-	switch {
-	case err != nil:
-		fmt.Fprintf(stderr, "daemonize: %v\n%s\n", err, usage)
-		return posix.StatusUsage
-	case c.help:
-		io.WriteString(stdout, help)
-		return posix.StatusOK
-	case c.version:
-		fmt.Fprintf(stdout, "daemonize (procgroup) %s\n", posix.Version)
-		return posix.StatusOK
+	if err != nil {
+		return c.utility().Answer(err, stdout, stderr)
 	}
 	fd, isCopy := handed(copyName, os.Args[0])
 	result, status := result(fd), posix.StatusOK
@@ -129,7 +96,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		err = c.start(stderr, func() { result.tell(status) })
 	}
-	if sig := (interruption{}); errors.As(err, &sig) {
+	if _, ok := errors.AsType[interruption](err); ok {
 		die(unix.SIGTERM)
 	}
 	if err != nil {
@@ -150,91 +117,61 @@ func (c *config) name() string { return posix.Escape(c.command[0]) }
 // stays tells whether the command is watched at all after its start.
 func (c *config) stays() bool { return c.waits() || c.supervised }
 
-func parse(args []string) (*config, error) {
-	c := &config{dir: "/", wait: -1, ready: -1}
-	given, command, _, err := posix.Getopt(options, args)
-	if err != nil {
-		return nil, err
+// parse reads a command line. Its error is for Utility.Answer.
+func parse(args []string) (c *config, err error) {
+	c = &config{dir: "/", wait: -1, ready: -1}
+	if c.command, err = c.utility().Parse(args); err == nil {
+		err = c.validate()
 	}
-	c.command = command
-	flags := map[byte]*bool{
-		'a': &c.appending, 'f': &c.foreground, 'h': &c.help, 'q': &c.quiet, 'r': &c.respawn,
-		's': &c.supervised, 't': &c.truncate, 'V': &c.version, 'v': &c.verbose,
-	}
-	files := map[byte]*string{
-		'c': &c.dir, 'e': &c.stderr, 'i': &c.stdin, 'l': &c.lockfile, 'o': &c.stdout, 'p': &c.pidfile,
-	}
-	for _, o := range given {
-		switch o.Letter {
-		default:
-			*flags[o.Letter] = true
-		case 'c', 'e', 'i', 'l', 'o', 'p':
-			*files[o.Letter], err = path(o)
-		case 'E':
-			if c.env = append(c.env, o.Arg); strings.IndexByte(o.Arg, '=') < 1 {
-				err = fmt.Errorf("%s: expected NAME=VALUE", posix.Escape(o.Arg))
-			}
-		case 'k':
-			var fd int
-			fd, err = number(o.Arg, 10, 0, math.MaxInt32, "a descriptor's number")
-			c.keep = append(c.keep, fd)
-		case 'm':
-			c.umask, err = number(o.Arg, 8, 0, 0o777, "an octal mask up to 777")
-		case 'n':
-			c.ready, err = posix.ParseDuration(o.Arg)
-		case 'R':
-			c.limit, err = number(o.Arg, 10, 1, math.MaxInt32, "a number of failures")
-		case 'u':
-			if c.user = o.Arg; o.Arg == "" { // a script's unset variable
-				err = errors.New("an empty user name")
-			}
-		case 'w':
-			c.wait, err = posix.ParseDuration(o.Arg)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("-%c: %w", o.Letter, err)
-		}
-	}
-	if c.help || c.version {
-		return c, nil
-	}
-	return c, c.check()
+	return c, err
 }
 
-// check holds the combinations that make no sense.
-func (c *config) check() error {
+// validate refuses what is missing or does not go together.
+func (c *config) validate() error {
 	switch {
 	case len(c.command) == 0:
-		return fmt.Errorf("which command?")
+		return errors.New("which command?")
 	case c.truncate && c.appending:
-		return fmt.Errorf("-t and -a: choose one")
+		return errors.New("-t and -a: choose one")
 	case c.truncate && c.stdout == "" && c.stderr == "":
-		return fmt.Errorf("-t: there is no -o or -e file to empty")
+		return errors.New("-t: there is no -o or -e file to empty")
 	case c.verbose && c.quiet:
-		return fmt.Errorf("-v and -q: choose one")
+		return errors.New("-v and -q: choose one")
 	case c.wait >= 0 && c.ready >= 0:
-		return fmt.Errorf("-w and -n: choose one")
+		return errors.New("-w and -n: choose one")
 	case c.foreground && c.stays():
-		return fmt.Errorf("-f leaves nobody to do what -w, -n and -s want")
+		return errors.New("-f leaves nobody to do what -w, -n and -s want")
 	case c.foreground && (feeds(c.stdout) || feeds(c.stderr)):
-		return fmt.Errorf("-f leaves nobody to start a program for the output")
+		return errors.New("-f leaves nobody to start a program for the output")
 	case c.respawn && !c.supervised:
-		return fmt.Errorf("-r needs -s")
+		return errors.New("-r needs -s")
 	case c.limit > 0 && !c.respawn:
-		return fmt.Errorf("-R needs -r")
+		return errors.New("-R needs -r")
 	}
-	if c.lockfile == c.pidfile { // old scripts do that; the pidfile has its lock
-		c.lockfile = ""
+	if c.lockfile == c.pidfile {
+		c.lockfile = "" // old scripts name one file twice; the pidfile is locked anyway
 	}
 	return nil
 }
 
-// about says what an error is about, as all messages do; nil stays nil.
-func about(object string, err error) error {
-	if err == nil {
-		return nil
+// variables are those of the -E before this one, and its own.
+func (c *config) variables(arg string) ([]string, error) {
+	if strings.IndexByte(arg, '=') < 1 {
+		return nil, fmt.Errorf("%s: expected NAME=VALUE", posix.Escape(arg))
 	}
-	return fmt.Errorf("%s: %w", posix.Escape(object), err)
+	return append(c.env, arg), nil
+}
+
+// descriptors are those of the -k before this one, and its own.
+func (c *config) descriptors(arg string) ([]int, error) {
+	fd, err := number(arg, 10, 0, math.MaxInt32, "a descriptor's number")
+	return append(c.keep, fd), err
+}
+
+func mask(arg string) (int, error) { return number(arg, 8, 0, 0o777, "an octal mask up to 777") }
+
+func failures(arg string) (int, error) {
+	return number(arg, 10, 1, math.MaxInt32, "a number of failures")
 }
 
 // number reads an argument that is a number of that base, from least to most.
@@ -246,12 +183,34 @@ func number(arg string, base int, least, most uint64, what string) (int, error) 
 	return int(n), nil
 }
 
-func path(o posix.Given) (string, error) {
-	if o.Arg == "" {
+// user, path and output take any text but an empty one, which is what a
+// script's unset variable leaves.
+func user(arg string) (string, error) {
+	if arg == "" {
+		return "", errors.New("an empty user name")
+	}
+	return arg, nil
+}
+
+func path(arg string) (string, error) {
+	if arg == "" {
 		return "", errors.New("an empty file name")
 	}
-	if o.Arg == "|" && (o.Letter == 'o' || o.Letter == 'e') {
+	return arg, nil
+}
+
+// output is a path, or "|" and a command.
+func output(arg string) (string, error) {
+	if arg == "|" {
 		return "", errors.New("|: which program?")
 	}
-	return o.Arg, nil
+	return path(arg)
+}
+
+// about says what an error is about, as all messages do; nil stays nil.
+func about(object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", posix.Escape(object), err)
 }

@@ -18,65 +18,49 @@ import (
 	"procgroup/internal/posix"
 )
 
-const usage = "usage: pgtree [options] [target ...]"
-
-const help = usage + `
-Print processes by session, group and descent. A target is the number of a
-session, group or process, a pidfile (a word with "/", or ending in ".pid"), a
-terminal (pts/0, tty1) or the name of a process; its descendants are shown too.
-Without one: every session.
-
-  -o, --format LIST  columns: pid ppid pgid sid tty tpgid stat uid user time
-                     etime start lstart nlwp rss cgroup comm args tree
-  -s, --short        the tree alone, name(pid)
-  -p, --parents      by descent alone; a target with its ancestors
-  -J, --json         one JSON document
-  -t, --threads      threads too
-  -k, --kernel       kernel threads too
-  -u, --user LIST    only these users' processes
-  -n, --no-heading   rows alone, for scripts
-  -l, --long         do not cut lines at the terminal's width
-  -A, --ascii        draw the tree in ASCII
-  -U, --utf8         draw the tree in UTF-8
-  -C, --color WHEN   auto (the default), always, never
-  -h, --help         print this
-  -V, --version      print the version
-`
-
-var options = []posix.Option{
-	{Letter: 'A', Long: "ascii"},
-	{Letter: 'C', Long: "color", Arg: true},
-	{Letter: 'h', Long: "help"},
-	{Letter: 'J', Long: "json"},
-	{Letter: 'k', Long: "kernel"},
-	{Letter: 'l', Long: "long"},
-	{Letter: 'n', Long: "no-heading"},
-	{Letter: 'o', Long: "format", Arg: true},
-	{Letter: 'p', Long: "parents"},
-	{Letter: 's', Long: "short"},
-	{Letter: 't', Long: "threads"},
-	{Letter: 'U', Long: "utf8"},
-	{Letter: 'u', Long: "user", Arg: true},
-	{Letter: 'V', Long: "version"},
-}
-
 // config is a command line.
 type config struct {
-	columns       []*column
-	reads         posix.Fields // what they, or other output, need of the process table
-	shrink        bool         // the columns are the default: some may be left out
-	short, json   bool
-	parents       bool
-	threads       bool
-	kernel        bool
-	users         []int // none: everybody
-	noHeading     bool
-	long          bool
-	art           *art
-	color         string // when
-	help, version bool
+	columns     []*column
+	reads       posix.Fields // what they, or other output, need of the process table
+	shrink      bool         // the columns are the default: some may be left out
+	short, json bool
+	parents     bool
+	threads     bool
+	kernel      bool  // kernel threads too
+	users       []int // none: everybody
+	noHeading   bool
+	long        bool
+	art         *art
+	color       string // auto, always, never
 
 	targets []*target
+}
+
+// utility is pgtree with the options that fill c.
+func (c *config) utility() *posix.Utility {
+	return &posix.Utility{
+		Name:  "pgtree",
+		Usage: "usage: pgtree [options] [target ...]",
+		Purpose: `Print processes by session, group and descent. A target is the number of a
+session, group or process, a pidfile (a word with "/", or ending in ".pid"), a
+terminal (pts/0, tty1) or the name of a process; its descendants are shown too.
+Without one: every session.`,
+		Operands: "the first target",
+		Options: []posix.Option{
+			posix.Opt("-o, --format LIST", "columns: pid ppid pgid sid tty tpgid stat uid user time\netime start lstart nlwp rss cgroup comm args tree", c.addColumns),
+			posix.Opt("-s, --short", "the tree alone, name(pid)", posix.Flag(&c.short)),
+			posix.Opt("-p, --parents", "by descent alone; a target with its ancestors", posix.Flag(&c.parents)),
+			posix.Opt("-J, --json", "one JSON document", posix.Flag(&c.json)),
+			posix.Opt("-t, --threads", "threads too", posix.Flag(&c.threads)),
+			posix.Opt("-k, --kernel", "kernel threads too", posix.Flag(&c.kernel)),
+			posix.Opt("-u, --user LIST", "only these users' processes", c.addUsers),
+			posix.Opt("-n, --no-heading", "rows alone, for scripts", posix.Flag(&c.noHeading)),
+			posix.Opt("-l, --long", "do not cut lines at the terminal's width", posix.Flag(&c.long)),
+			posix.Opt("-A, --ascii", "draw the tree in ASCII", c.draw(&asciiArt)),
+			posix.Opt("-U, --utf8", "draw the tree in UTF-8", c.draw(&utf8Art)),
+			posix.Opt("-C, --color WHEN", "auto (the default), always, never", posix.Value(&c.color, when)),
+		},
+	}
 }
 
 const defaultColumns = "ppid,pid,pgid,sid,tty,tpgid,stat,uid,time,tree"
@@ -94,16 +78,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
 	posix.QuitQuietly()
 	c, err := parse(args)
-	switch {
-	case err != nil:
-		fmt.Fprintf(stderr, "pgtree: %v\n%s\n", err, usage)
-		return posix.StatusUsage
-	case c.help:
-		io.WriteString(stdout, help)
-		return posix.StatusOK
-	case c.version:
-		fmt.Fprintf(stdout, "pgtree (procgroup) %s\n", posix.Version)
-		return posix.StatusOK
+	if err != nil {
+		return c.utility().Answer(err, stdout, stderr)
 	}
 	status, err := c.show(stdout, stderr)
 	if err != nil {
@@ -112,103 +88,88 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return status
 }
 
+// parse reads a command line. Its error is for Utility.Answer.
 func parse(args []string) (*config, error) {
 	c := &config{art: &asciiArt, color: "auto"}
 	if posix.UTF8() {
 		c.art = &utf8Art
 	}
-	given, words, guarded, err := posix.Getopt(options, args)
-	if err != nil {
-		return nil, err
+	words, err := c.utility().Parse(args)
+	if err == nil {
+		err = c.validate(words)
 	}
-	for _, o := range given {
-		switch o.Letter {
-		case 'A':
-			c.art = &asciiArt
-		case 'C':
-			if c.color = o.Arg; !slices.Contains([]string{"auto", "always", "never"}, o.Arg) {
-				return nil, fmt.Errorf("-C: %s: not one of auto, always, never", posix.Escape(o.Arg))
-			}
-		case 'h':
-			c.help = true
-		case 'J':
-			c.json = true
-			c.reads |= posix.Owner | posix.Args | posix.Memory
-		case 'k':
-			c.kernel = true
-		case 'l':
-			c.long = true
-		case 'n':
-			c.noHeading = true
-		case 'o':
-			more, err := parseColumns(o.Arg)
-			if err != nil {
-				return nil, err
-			}
-			c.columns = append(c.columns, more...)
-		case 'p':
-			c.parents = true
-		case 's':
-			c.short = true
-		case 't':
-			c.threads = true
-		case 'U':
-			c.art = &utf8Art
-		case 'u':
-			more, err := parseUsers(o.Arg)
-			if err != nil {
-				return nil, err
-			}
-			c.users = append(c.users, more...)
-		case 'V':
-			c.version = true
-		}
-	}
-	if c.help || c.version {
-		return c, nil
-	}
-	if word, found := posix.Stray(words, guarded); found {
-		return nil, fmt.Errorf("%s: options come before the first target", posix.Escape(word))
-	}
+	return c, err
+}
+
+// validate reads the targets, refuses what does not go together, and completes
+// the columns.
+func (c *config) validate(words []string) error {
 	for _, word := range words {
 		t, err := parseTarget(word)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.targets = append(c.targets, t)
 	}
 	switch {
 	case c.json && c.short:
-		return nil, errors.New("-J and -s exclude each other")
+		return errors.New("-J and -s exclude each other")
 	case c.json && c.columns != nil:
-		return nil, errors.New("-J and -o exclude each other")
+		return errors.New("-J and -o exclude each other")
 	case c.short && c.columns != nil:
-		return nil, errors.New("-s and -o exclude each other")
+		return errors.New("-s and -o exclude each other")
 	case c.short:
 		c.columns = []*column{{name: "tree", left: true}}
 	case c.columns == nil:
 		c.shrink = true
-		c.columns, err = parseColumns(defaultColumns)
+		c.columns, _ = parseColumns(defaultColumns)
 	}
 	for _, column := range c.columns {
 		c.reads |= column.reads
 	}
-	return c, err
+	if c.json {
+		c.reads |= posix.Owner | posix.Args | posix.Memory
+	}
+	return nil
 }
 
-// parseUsers reads a list of -u.
-func parseUsers(list string) (uids []int, err error) {
-	for _, word := range listed(list) {
+// addColumns adds those of a list of -o.
+func (c *config) addColumns(_, list string) error {
+	more, err := parseColumns(list)
+	c.columns = append(c.columns, more...)
+	return err
+}
+
+// addUsers adds those of a list of -u.
+func (c *config) addUsers(_, list string) error {
+	words := listed(list)
+	if len(words) == 0 {
+		return errors.New("-u: no users")
+	}
+	for _, word := range words {
 		user, err := posix.LookupUser(word)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		uids = append(uids, user.UID)
+		c.users = append(c.users, user.UID)
 	}
-	if uids == nil {
-		return nil, errors.New("-u: no users")
+	return nil
+}
+
+// draw sets what the tree is drawn with: the last of -A and -U counts.
+func (c *config) draw(a *art) posix.Set {
+	return func(_, _ string) error {
+		c.art = a
+		return nil
 	}
-	return uids, nil
+}
+
+// when reads the argument of -C.
+func when(arg string) (string, error) {
+	if !slices.Contains([]string{"auto", "always", "never"}, arg) {
+		return "", fmt.Errorf("%s: not one of auto, always, never", posix.Escape(arg))
+	}
+	return arg, nil
 }
 
 // listed splits a list as ps(1) does.

@@ -9,63 +9,18 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"procgroup/internal/posix"
 )
 
-const usage = "usage: pidkill [options] pidfile ...\n       pidkill -g [options] pgid ..."
-
-const help = usage + `
-End each daemon's process group, wait until nothing is left of it, and remove
-the pidfile.
-
-  -t, --timeout TIME    how long to wait after TERM before KILL (default 10)
-  -r, --retry SCHEDULE  signals and waits (default TERM/10/KILL/5); what
-                        follows "forever" is repeated
-  -9, --kill            the same as -r KILL/5
-  -s, --signal SIG      send SIG once, to the daemon's process, and do nothing else
-  -a, --all             with -s: to every process of the group
-  -g, --group           operands are process group IDs
-  -S, --session         the whole session
-  -T, --tree            the group, and all descendants that left it
-  -L, --leader          the daemon's process alone
-  -0, --status          send nothing; tell whether it runs
-  -m, --must-run        not running is status 1
-  -n, --dry-run         say who would get which signal
-  -f, --force           skip the identity and ownership checks
-  -v, --verbose         say what is done
-  -q, --quiet           say nothing but errors
-  -h, --help            print this
-  -V, --version         print the version
-`
-
-var options = []posix.Option{
-	{Letter: '0', Long: "status"},
-	{Letter: '9', Long: "kill"},
-	{Letter: 'a', Long: "all"},
-	{Letter: 'f', Long: "force"},
-	{Letter: 'g', Long: "group"},
-	{Letter: 'h', Long: "help"},
-	{Letter: 'L', Long: "leader"},
-	{Letter: 'm', Long: "must-run"},
-	{Letter: 'n', Long: "dry-run"},
-	{Letter: 'q', Long: "quiet"},
-	{Letter: 'r', Long: "retry", Arg: true},
-	{Letter: 'S', Long: "session"},
-	{Letter: 's', Long: "signal", Arg: true},
-	{Letter: 'T', Long: "tree"},
-	{Letter: 't', Long: "timeout", Arg: true},
-	{Letter: 'V', Long: "version"},
-	{Letter: 'v', Long: "verbose"},
-}
-
-// scope is how far a kill reaches.
+// scope is how far a kill reaches: the letter of the option that says so.
 type scope byte
 
 const (
-	theGroup   scope = 'g'
+	theGroup   scope = 0 // no option
 	theSession scope = 'S'
 	theTree    scope = 'T'
 	theProcess scope = 'L'
@@ -73,39 +28,62 @@ const (
 
 // job is a command line, and where its messages go.
 type job struct {
-	operands  []string
-	plan      schedule
-	signal    unix.Signal // with -s
-	scope     scope
-	groups    bool
-	status    bool
-	mustRun   bool
-	dryRun    bool
-	force     bool
-	verbose   bool
-	quiet     bool
-	help      bool
-	version   bool
+	operands []string
+	timeout  time.Duration // of -t; -1: not given
+	kill     bool          // -9
+	plan     schedule      // of -r; parse then makes it what -t, -9 or the default says
+	signal   unix.Signal   // of -s; 0: not given
+	all      bool          // with a signal: to every process of the group
+	scope    scope
+	groups   bool // the operands are process group IDs
+	status   bool // -0
+	mustRun  bool
+	dryRun   bool
+	force    bool
+	verbose  bool
+	quiet    bool
+
 	out, errs io.Writer
 	progress  progress
 }
 
+// utility is pidkill with the options that fill j.
+func (j *job) utility() *posix.Utility {
+	return &posix.Utility{
+		Name:     "pidkill",
+		Usage:    "usage: pidkill [options] pidfile ...\n       pidkill -g [options] pgid ...",
+		Purpose:  "End each daemon's process group, wait until nothing is left of it, and remove\nthe pidfile.",
+		Operands: "the operands",
+		Options: []posix.Option{
+			posix.Opt("-t, --timeout TIME", "how long to wait after TERM before KILL (default 10)", posix.Value(&j.timeout, posix.ParseDuration)),
+			posix.Opt("-r, --retry SCHEDULE", "signals and waits (default TERM/10/KILL/5); what\nfollows \"forever\" is repeated", posix.Value(&j.plan, parseSchedule)),
+			posix.Opt("-9, --kill", "the same as -r KILL/5", posix.Flag(&j.kill)),
+			posix.Opt("-s, --signal SIG", "send SIG once, to the daemon's process, and do nothing else", posix.Value(&j.signal, posix.ParseSignal)),
+			posix.Opt("-a, --all", "with -s: to every process of the group", posix.Flag(&j.all)),
+			posix.Opt("-g, --group", "operands are process group IDs", posix.Flag(&j.groups)),
+			posix.Opt("-S, --session", "the whole session", j.reach(theSession)),
+			posix.Opt("-T, --tree", "the group, and all descendants that left it", j.reach(theTree)),
+			posix.Opt("-L, --leader", "the daemon's process alone", j.reach(theProcess)),
+			posix.Opt("-0, --status", "send nothing; tell whether it runs", posix.Flag(&j.status)),
+			posix.Opt("-m, --must-run", "not running is status 1", posix.Flag(&j.mustRun)),
+			posix.Opt("-n, --dry-run", "say who would get which signal", posix.Flag(&j.dryRun)),
+			posix.Opt("-f, --force", "skip the identity and ownership checks", posix.Flag(&j.force)),
+			posix.Opt("-v, --verbose", "say what is done", posix.Flag(&j.verbose)),
+			posix.Opt("-q, --quiet", "say nothing but errors", posix.Flag(&j.quiet)),
+		},
+	}
+}
+
 func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 
+// run is pidkill below main. It deals with as many operands at once as there
+// are descriptors for. The largest status counts.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
 	posix.QuitQuietly()
 	j, err := parse(args)
-	switch {
-	case err != nil:
-		fmt.Fprintf(stderr, "pidkill: %v\n%s\n", err, usage)
-		return posix.StatusUsage
-	case j.help:
-		io.WriteString(stdout, help)
-		return posix.StatusOK
-	case j.version:
-		fmt.Fprintf(stdout, "pidkill (procgroup) %s\n", posix.Version)
-		return posix.StatusOK
+	if err != nil {
+		return j.utility().Answer(err, stdout, stderr)
 	}
 	if !posix.OwnProc() {
 		fmt.Fprintln(stderr, "pidkill: /proc: not mounted, or of another PID namespace")
@@ -140,7 +118,8 @@ func atOnce() int {
 	return int(min(limit.Cur/8+1, 1<<20))
 }
 
-// conclude reports what became of each operand; the largest status counts.
+// conclude reports what became of each target, closes it, and returns the
+// largest status.
 func (j *job) conclude(targets []*target) (status int) {
 	for _, t := range targets {
 		switch {
@@ -158,6 +137,8 @@ func (j *job) conclude(targets []*target) (status int) {
 	return status
 }
 
+// tellNotRunning says once that a daemon does not run, unless it ran until
+// pidkill ended it.
 func (j *job) tellNotRunning(t *target) {
 	if !t.told && !t.ended {
 		j.note(t, "%v", t.err)
@@ -191,100 +172,77 @@ func (j *job) say(t *target, format string, args ...any) {
 	}
 }
 
-func parse(args []string) (*job, error) {
-	given, operands, guarded, err := posix.Getopt(options, args)
+// parse reads a command line. Its error is for Utility.Answer.
+func parse(args []string) (j *job, err error) {
+	j = &job{timeout: -1}
+	if j.operands, err = j.utility().Parse(args); err == nil {
+		err = j.validate()
+	}
 	if err != nil {
-		return nil, err
+		return j, err
 	}
-	has := func(letter byte) bool {
-		return slices.ContainsFunc(given, func(o posix.Given) bool { return o.Letter == letter })
+	switch {
+	case j.kill:
+		j.plan, _ = parseSchedule("KILL/5")
+	case j.plan.steps == nil:
+		j.plan, _ = parseSchedule("TERM/10/KILL/5")
+		if j.timeout >= 0 {
+			j.plan.steps[0].Wait = j.timeout
+		}
 	}
-	j := &job{
-		operands: operands,
-		scope:    theGroup,
-		groups:   has('g'),
-		status:   has('0'),
-		mustRun:  has('m'),
-		dryRun:   has('n'),
-		force:    has('f'),
-		verbose:  has('v'),
-		quiet:    has('q'),
-		help:     has('h'),
-		version:  has('V'),
-	}
-	if has('s') && !has('g') && !has('a') {
+	if j.signal != 0 && j.scope == theGroup && !j.groups && !j.all {
 		j.scope = theProcess // as a reload is meant
-	}
-	j.plan, _ = parseSchedule("TERM/10/KILL/5")
-	reach := byte(0)
-	for _, o := range given {
-		switch o.Letter {
-		case 'L', 'S', 'T':
-			if reach != 0 && reach != o.Letter {
-				return nil, errors.New("-L, -S and -T: choose one")
-			}
-			reach = o.Letter
-			j.scope = scope(o.Letter)
-		case '9':
-			j.plan, _ = parseSchedule("KILL/5")
-		case 'r':
-			j.plan, err = parseSchedule(o.Arg)
-		case 's':
-			j.signal, err = posix.ParseSignal(o.Arg)
-		case 't':
-			if _, err = posix.ParseDuration(o.Arg); err == nil {
-				j.plan, _ = parseSchedule("TERM/" + o.Arg + "/KILL/5")
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("-%c: %w", o.Letter, err)
-		}
-	}
-	if j.help || j.version {
-		return j, nil
-	}
-	stray, isStray := posix.Stray(operands, guarded)
-	switch plans := has('t') || has('r') || has('9'); {
-	case isStray:
-		return nil, fmt.Errorf("%s: options come before the operands", posix.Escape(stray))
-	case len(operands) == 0 && j.groups:
-		return nil, errors.New("which process group?")
-	case len(operands) == 0:
-		return nil, errors.New("which pidfile?")
-	case slices.Contains(operands, ""):
-		return nil, errors.New("an operand is empty")
-	case has('t') && has('r'), has('t') && has('9'), has('r') && has('9'):
-		return nil, errors.New("-t, -r and -9: choose one")
-	case j.signal != 0 && plans:
-		return nil, errors.New("-s sends one signal: -t, -r and -9 make no sense with it")
-	case j.status && (plans || j.signal != 0 || j.dryRun):
-		return nil, errors.New("-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it")
-	case has('a') && j.signal == 0:
-		return nil, errors.New("-a goes with -s: without it the whole group is ended anyway")
-	case has('a') && reach != 0:
-		return nil, fmt.Errorf("-a and -%c: choose one", reach)
-	case j.groups && j.scope == theProcess:
-		return nil, errors.New("-g and -L: choose one")
-	case j.verbose && j.quiet:
-		return nil, errors.New("-v and -q: choose one")
-	}
-	for _, word := range operands {
-		if err := j.checkOperand(word); err != nil {
-			return nil, err
-		}
 	}
 	return j, nil
 }
 
-// checkOperand tells a number from a pidfile, before anything is done.
-func (j *job) checkOperand(word string) error {
-	number := strings.Trim(word, "0123456789") == ""
-	var st unix.Stat_t
+// reach sets how far a kill reaches.
+func (j *job) reach(s scope) posix.Set {
+	return func(_, _ string) error {
+		if j.scope != theGroup && j.scope != s {
+			return errors.New("-L, -S and -T: choose one")
+		}
+		j.scope = s
+		return nil
+	}
+}
+
+// validate refuses what is missing or does not go together.
+func (j *job) validate() error {
+	timeout, retry := j.timeout >= 0, j.plan.steps != nil
+	plans := timeout || retry || j.kill
 	switch {
-	case j.groups && !number:
-		return fmt.Errorf("%s: not a process group ID", posix.Escape(word))
-	case !j.groups && number && unix.Lstat(word, &st) == unix.ENOENT:
-		return fmt.Errorf("%s: a number: did you mean -g %s?", word, word)
+	case len(j.operands) == 0 && j.groups:
+		return errors.New("which process group?")
+	case len(j.operands) == 0:
+		return errors.New("which pidfile?")
+	case slices.Contains(j.operands, ""):
+		return errors.New("an operand is empty")
+	case timeout && retry, timeout && j.kill, retry && j.kill:
+		return errors.New("-t, -r and -9: choose one")
+	case j.signal != 0 && plans:
+		return errors.New("-s sends one signal: -t, -r and -9 make no sense with it")
+	case j.status && (plans || j.signal != 0 || j.dryRun):
+		return errors.New("-0 sends nothing: -n, -r, -s, -t and -9 make no sense with it")
+	case j.all && j.signal == 0:
+		return errors.New("-a goes with -s: without it the whole group is ended anyway")
+	case j.all && j.scope != theGroup:
+		return fmt.Errorf("-a and -%c: choose one", j.scope)
+	case j.groups && j.scope == theProcess:
+		return errors.New("-g and -L: choose one")
+	case j.verbose && j.quiet:
+		return errors.New("-v and -q: choose one")
+	}
+	// A number is easily taken for a pidfile, and the reverse.
+	for _, word := range j.operands {
+		isNumber := strings.Trim(word, "0123456789") == ""
+		var st unix.Stat_t
+		switch {
+		case j.groups && !isNumber:
+			return fmt.Errorf("%s: not a process group ID", posix.Escape(word))
+		case !j.groups && isNumber && unix.Lstat(word, &st) == unix.ENOENT:
+			return fmt.Errorf("%s: a number: did you mean -g %s?", word, word)
+		}
 	}
 	return nil
 }

@@ -31,8 +31,9 @@ func retry(call func() error) error {
 	}
 }
 
-// readFile is os.ReadFile without Go's poller, which some files of proc(5) take
-// part in: an error that they never have would make it wait for good.
+// readFile is os.ReadFile without Go's poller. Some files of proc(5) can be
+// polled, mountinfo for one: after EAGAIN, which only an injected fault makes
+// of read(2) there, os.ReadFile would wait for a change that may never come.
 func readFile(path string) (text []byte, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -1,15 +1,18 @@
 package posix
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var testOptions = []Option{
-	{Letter: 'f', Long: "force"},
-	{Letter: 'p', Long: "pidfile", Arg: true},
-	{Letter: 'v', Long: "verbose"},
+	Opt("-f, --force", "", nil),
+	Opt("-p, --pidfile FILE", "", nil),
+	Opt("-v, --verbose", "", nil),
 }
 
 func TestGetopt(t *testing.T) {
@@ -50,7 +53,7 @@ func TestGetopt(t *testing.T) {
 				args[i] = ""
 			}
 		}
-		given, operands, guarded, err := Getopt(testOptions, args)
+		given, operands, guarded, err := getopt(testOptions, args)
 		if err != nil {
 			// The letter beyond ASCII is shown as the locale has it.
 			if msg := strings.Replace(err.Error(), "é", "\\xe9", 1); msg != test.err && !strings.Contains(test.args, "é") {
@@ -60,9 +63,9 @@ func TestGetopt(t *testing.T) {
 		}
 		var words []string
 		for _, g := range given {
-			word := string(g.Letter)
-			if g.Letter == 'p' {
-				word += "=" + g.Arg
+			word := g.short[1:]
+			if g.arg != "" {
+				word += "=" + g.value
 			}
 			words = append(words, word)
 		}
@@ -74,12 +77,97 @@ func TestGetopt(t *testing.T) {
 	}
 }
 
-func TestStray(t *testing.T) {
-	if w, found := Stray([]string{"a", "-", "-9"}, false); !found || w != "-9" {
-		t.Errorf("got %q %v", w, found)
+// made is what the options of a made-up program say.
+type made struct {
+	force bool
+	wait  time.Duration
+	size  string
+}
+
+func (m *made) utility() *Utility {
+	return &Utility{
+		Name:    "make-up",
+		Usage:   "usage: make-up file ...\n       make-up -f",
+		Purpose: "Makes\nup.",
+		Options: []Option{
+			Opt("-w, --wait TIME", "so long", Value(&m.wait, ParseDuration)),
+			Opt("-f, --force", "at once,\nor sooner", Flag(&m.force)),
+			Opt("-s, --some-size WIDTHxHEIGHT", "this large,\nor larger", func(option, arg string) error {
+				m.size = option + arg
+				if arg == "0" {
+					return errors.New("too small")
+				}
+				return nil
+			}),
+		},
+		Operands: "the files",
 	}
-	if w, found := Stray([]string{"a", "-9"}, true); found {
-		t.Errorf("got %q behind --", w)
+}
+
+func TestParse(t *testing.T) {
+	const help = `usage: make-up file ...
+       make-up -f
+Makes
+up.
+
+  -w, --wait TIME        so long
+  -f, --force            at once,
+                         or sooner
+  -s, --some-size WIDTHxHEIGHT  this large,
+                         or larger
+  -h, --help             print this
+  -V, --version          print the version
+`
+	version := "make-up (procgroup) " + Version + "\n"
+	for _, test := range []struct {
+		args     string
+		set      made
+		operands string
+		stdout   string
+		err      string
+	}{
+		{args: "a b", operands: "a b"},
+		{args: "-fw 2m --some-size=1x1 a", set: made{true, 2 * time.Minute, "-s1x1"}, operands: "a"},
+		{args: "-w1 -w2 -s1 -s2", set: made{wait: 2 * time.Second, size: "-s2"}},
+		{args: "-f -- -a -b", set: made{force: true}, operands: "-a -b"},
+		{args: "a - b", operands: "a - b"},
+		{args: "-fh a -a", set: made{force: true}, stdout: help},
+		{args: "--help a -b", stdout: help},
+		{args: "--version a -b", stdout: version},
+		{args: "-Vh", stdout: help},
+		{args: "a -f -b", err: "-f: options come before the files"},
+		{args: "-hw x", err: "-w: x: not a duration (10, 0.5, 2m)"},
+		{args: "--wait=x -h", err: "-w: x: not a duration (10, 0.5, 2m)"},
+		{args: "-s0 -wx", set: made{size: "-s0"}, err: "too small"},
+		{args: "-wx -h -x", err: "-x: unknown option"}, // before any argument is looked at
+	} {
+		var set made
+		var stdout, stderr bytes.Buffer
+		operands, err := set.utility().Parse(strings.Fields(test.args))
+		if strings.Join(operands, " ") != test.operands || set != test.set {
+			t.Errorf("%s: %q, %+v, %v", test.args, operands, set, err)
+		}
+		if (err != nil) != (test.stdout+test.err != "") {
+			t.Errorf("%s: error %v", test.args, err)
+		}
+		if err == nil {
+			continue
+		}
+		wantStatus, wantErrors := StatusOK, ""
+		if test.err != "" {
+			wantStatus, wantErrors = StatusUsage, "make-up: "+test.err+"\nusage: make-up file ...\n       make-up -f\n"
+		}
+		status := set.utility().Answer(err, &stdout, &stderr)
+		if status != wantStatus || stdout.String() != test.stdout || stderr.String() != wantErrors {
+			t.Errorf("%s: status %d\n%s%s", test.args, status, &stdout, &stderr)
+		}
+	}
+
+	// Words that look like options may be the operands' own.
+	u := (&made{}).utility()
+	u.Operands = ""
+	if operands, err := u.Parse([]string{"a", "-f"}); err != nil || !slices.Equal(operands, []string{"a", "-f"}) {
+		t.Errorf("%q, %v", operands, err)
 	}
 }
 
@@ -89,7 +177,7 @@ func FuzzGetopt(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x00")
-		given, operands, guarded, err := Getopt(testOptions, args)
+		given, operands, guarded, err := getopt(testOptions, args)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n\x1b") {
 				t.Errorf("unescaped: %q", err)
@@ -103,8 +191,8 @@ func FuzzGetopt(f *testing.F) {
 			t.Errorf("%q: stopped at %q", args, operands[0])
 		}
 		for _, g := range given {
-			if !slices.ContainsFunc(testOptions, func(o Option) bool { return o.Letter == g.Letter }) {
-				t.Errorf("%q: option %q", args, g.Letter)
+			if !slices.ContainsFunc(testOptions, func(o Option) bool { return o.names == g.names }) {
+				t.Errorf("%q: option %q", args, g.names)
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func Report(w io.Writer, program string, err error, otherwise int) int {
 		return StatusOK
 	}
 	fmt.Fprintf(w, "%s: %v\n", program, err)
-	if f := (*Failure)(nil); errors.As(err, &f) {
+	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Status
 	}
 	return otherwise

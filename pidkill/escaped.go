@@ -69,7 +69,7 @@ func (j *job) lookAround(t *target, listed func() (*listing, error)) error {
 		return err
 	}
 	members := slices.Clip(all.groups[s.group.ID])
-	t.watch.Begin(members...)
+	t.watch.Known = members
 	left := map[int]bool{} // the group; true: a descendant
 	sid, _ := unix.Getsid(s.root.PID)
 	own, _ := unix.Getsid(0)

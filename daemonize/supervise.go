@@ -121,8 +121,6 @@ func (s *supervisor) reap() {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
 		switch {
-		case err == unix.EINTR:
-			continue
 		case err != nil || pid <= 0:
 			if s.group != nil && !s.ended && s.group.Leader.Exited() { // but is traced
 				s.how, err = s.group.Leader.Reap()
@@ -202,6 +200,7 @@ func (s *supervisor) judge() bool {
 		}
 		return s.failed(text)
 	}
+	// What the command has left in its group goes on for as long as it likes.
 	for limit := time.Second; !s.waitGroup(limit); limit = time.Minute {
 	}
 	return false

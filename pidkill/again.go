@@ -27,7 +27,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 	defer func() { now.Close() }()
 	same := sameMaker(now, before) || before.Answer != posix.Escaped && now.Same(before)
 	lives := now.Lives() && now.Answer != posix.Escaped
-	escaped := now.Kin
+	escaped := now.Kin // whoever still holds the lock
 	switch {
 	case j.scope == theProcess && lives && (same || now.Maker == 0):
 		j.note(t, "not removed: it still runs (%s)", now)
@@ -39,8 +39,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 		// The supervisor ended in the middle of writing its next run's number.
 		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
 		return false
-	case !lives || !same:
-	case now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID):
+	case lives && same && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
 		t.daemon, now = now, before
 		if t.set, t.err = j.setFor(t); t.err == nil {
 			t.err = j.check(t)
@@ -49,7 +48,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 			j.clear(t)
 		}
 		return t.err == nil
-	default: // it emptied its pidfile, and this one had left its session
+	case lives && same: // it emptied its pidfile, and this one had left its session
 		escaped = []int{now.Process.PID}
 	}
 	j.removed(t, t.file.Remove(before))

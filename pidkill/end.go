@@ -31,7 +31,7 @@ func (j *job) explain(targets []*target) {
 	if j.signal != 0 {
 		signals = posix.SignalName(j.signal)
 	}
-	for _, t := range once(targets) {
+	for _, t := range distinct(targets) {
 		pids, err := t.set.living(t.set.may)
 		switch {
 		case err != nil:
@@ -46,7 +46,7 @@ func (j *job) explain(targets []*target) {
 
 // signalOnce is -s.
 func (j *job) signalOnce(targets []*target) {
-	for _, t := range once(targets) {
+	for _, t := range distinct(targets) {
 		switch err := t.set.signal(j.signal); err {
 		case nil:
 			j.say(t, "%s sent to %s", posix.SignalName(j.signal), t.set.name)
@@ -62,7 +62,7 @@ func (j *job) signalOnce(targets []*target) {
 // partly is the Failure that lists the members which may not be signalled, if
 // there are any: kill(2) says nothing of them.
 func (t *target) partly() error {
-	if t.set.isProcess() || unix.Geteuid() == 0 && t.set.as == nil {
+	if unix.Geteuid() == 0 && t.set.as == nil {
 		return nil
 	}
 	if pids, _ := t.set.living(t.set.mayNot); len(pids) > 0 {
@@ -95,11 +95,11 @@ func (j *job) end(targets []*target) {
 			j.clear(t)
 		}
 	}
-	left := once(targets)
+	left := distinct(targets)
 	for round := 0; round < rounds && len(left) > 0; round++ {
 		listed := sync.OnceValues(listAll)
 		left = slices.DeleteFunc(left, func(t *target) bool {
-			if t.err = j.lookAround(t, listed); t.err == nil {
+			if t.err = j.findEscaped(t, listed); t.err == nil {
 				j.askSupervisor(t)
 			}
 			return t.err != nil

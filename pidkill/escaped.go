@@ -51,10 +51,10 @@ func (c *listing) children(members []int) (of func(pid int) []int, err error) {
 	return func(pid int) []int { return byParent[pid] }, err
 }
 
-// lookAround finds who left the group while their links to the daemon are
+// findEscaped finds who left the group while their links to the daemon are
 // whole, unless its leader is there and has no children. The members that it
 // meets meanwhile need not be looked for again.
-func (j *job) lookAround(t *target, listed func() (*listing, error)) error {
+func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	s := t.set
 	if j.quiet || s.group == nil {
 		return nil

@@ -50,7 +50,7 @@ func (j *job) setFor(t *target) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.setAround(t, g, d.Process)
+	return j.setOf(t, g, d.Process)
 }
 
 func because(err error, why string) error {
@@ -78,9 +78,9 @@ func (j *job) groupOf(t *target, h *posix.Handle) (*posix.Group, error) {
 	return nil, nil
 }
 
-// setAround is the set of the scope asked for, around a group that h is in, or
+// setOf is the set of the scope asked for, around a group that h is in, or
 // around the process h alone where g is nil.
-func (j *job) setAround(t *target, g *posix.Group, h *posix.Handle) (*set, error) {
+func (j *job) setOf(t *target, g *posix.Group, h *posix.Handle) (*set, error) {
 	if h.Kernel {
 		return nil, fmt.Errorf("refused: %d is a kernel thread", h.PID)
 	}

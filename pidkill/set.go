@@ -18,9 +18,6 @@ type set struct {
 	as    *posix.Identity // with whose rights they are signalled; nil: the caller's
 }
 
-// isProcess tells whether the set is one process.
-func (s *set) isProcess() bool { return s.group == nil && s.tree == nil }
-
 // has tells whether a process is in the set now.
 func (s *set) has(pid int) bool {
 	switch {

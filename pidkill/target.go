@@ -71,8 +71,8 @@ func (j *job) find(operands []string) (targets []*target) {
 	return targets
 }
 
-// once is the targets that can be acted on, each set of processes once.
-func once(targets []*target) (some []*target) {
+// distinct is the targets that can be acted on, each set of processes once.
+func distinct(targets []*target) (some []*target) {
 	for _, t := range targets {
 		if t.err == nil && t.sameAs == nil {
 			some = append(some, t)
@@ -114,7 +114,7 @@ func (j *job) group(t *target) (*set, error) {
 		}
 		t.pinned = append(t.pinned, h)
 	}
-	return j.setAround(t, g, h)
+	return j.setOf(t, g, h)
 }
 
 // pidfile is what a pidfile stands for. It waits for a start under way, and says

@@ -16,11 +16,18 @@ type Group struct {
 	Leader *Handle // nil: it was gone from the start
 }
 
+// pidfdSignalProcessGroup has pidfd_send_signal(2) signal the group that a
+// process leads, also when the process itself was reaped while members live
+// (Linux 6.9).
+const pidfdSignalProcessGroup = 1 << 2
+
 // Signal sends sig to every member. It succeeds when one member could be
 // signalled (kill(2)); EPERM: none; ESRCH: the group is empty.
 func (g *Group) Signal(sig unix.Signal) error {
 	if g.Leader != nil {
-		return g.Leader.signalGroup(sig)
+		if done, err := g.Leader.signalBy(pidfdSignalProcessGroup, sig); done {
+			return err
+		}
 	}
 	return unix.Kill(-g.ID, sig)
 }
@@ -126,24 +133,12 @@ func Children(pid int) (list []int, err error) {
 			return nil, err
 		}
 	}
-	buf := make([]byte, 512)
 	for _, tid := range tids {
-		fd, err := unix.Open(task+"/"+strconv.Itoa(tid)+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		text, err := readFile(task + "/" + strconv.Itoa(tid) + "/children")
 		if err != nil {
 			return nil, err
 		}
-		got := 0 // a read gives no more than a page, and may cut a number in two
-		for {
-			n, err := unix.Read(fd, buf[got:])
-			if err != nil || n == 0 {
-				break
-			}
-			if got += n; got == len(buf) {
-				buf = append(buf, make([]byte, got)...)
-			}
-		}
-		unix.Close(fd)
-		for child, b, ok := number(buf[:got]); ok; child, b, ok = number(b) {
+		for child, b, ok := number(text); ok; child, b, ok = number(b) {
 			list = append(list, int(child))
 		}
 	}

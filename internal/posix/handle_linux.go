@@ -83,11 +83,8 @@ func (h *Handle) identify() error {
 
 // Signal sends sig, or only checks with 0. ESRCH: it was reaped.
 func (h *Handle) Signal(sig unix.Signal) error {
-	if h.fd >= 0 {
-		err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
-		if err == nil || err == unix.ESRCH || err == unix.EPERM {
-			return err
-		}
+	if done, err := h.signalBy(0, sig); done {
+		return err
 	}
 	if !h.same() {
 		return unix.ESRCH
@@ -95,19 +92,14 @@ func (h *Handle) Signal(sig unix.Signal) error {
 	return unix.Kill(h.PID, sig)
 }
 
-// pidfdSignalProcessGroup is in pidfd_send_signal(2) since Linux 6.9.
-const pidfdSignalProcessGroup = 1 << 2
-
-// signalGroup sends sig to the group that the process leads, also when the
-// process itself was reaped while members live. ESRCH: the group is empty.
-func (h *Handle) signalGroup(sig unix.Signal) error {
+// signalBy is pidfd_send_signal(2). Not done: that takes another way, as this
+// kernel, or a filter of system calls, does not have it.
+func (h *Handle) signalBy(flags int, sig unix.Signal) (done bool, err error) {
 	if h.fd >= 0 {
-		err := unix.PidfdSendSignal(h.fd, sig, nil, pidfdSignalProcessGroup)
-		if err == nil || err == unix.ESRCH || err == unix.EPERM {
-			return err
-		}
+		err = unix.PidfdSendSignal(h.fd, sig, nil, flags)
+		done = err == nil || err == unix.ESRCH || err == unix.EPERM
 	}
-	return unix.Kill(-h.PID, sig)
+	return done, err
 }
 
 // same tells whether the number still belongs to the process.
@@ -161,11 +153,7 @@ func (h *Handle) WaitEnd() bool {
 // Reap takes the status of a child that has Exited. Who traces it (ptrace(2)) is
 // to take it first, and may never: then it is read where /proc tells it.
 func (h *Handle) Reap() (status unix.WaitStatus, err error) {
-	pid := 0
-	err = retry(func() error {
-		pid, err = unix.Wait4(h.PID, &status, unix.WNOHANG, nil)
-		return err
-	})
+	pid, err := unix.Wait4(h.PID, &status, unix.WNOHANG, nil)
 	if err != nil || pid == h.PID {
 		return status, err
 	}

@@ -25,21 +25,21 @@ func (j *job) lookAgain(t *target) (again bool) {
 	}
 	before := t.daemon
 	defer func() { now.Close() }()
-	same := sameMaker(now, before) || before.Answer != posix.Escaped && now.Same(before)
+	sameDaemon := sameMaker(now, before) || before.Answer != posix.Escaped && now.Same(before)
 	lives := now.Lives() && now.Answer != posix.Escaped
 	escaped := now.Kin // whoever still holds the lock
 	switch {
-	case j.scope == theProcess && lives && (same || now.Maker == 0):
+	case j.scope == theProcess && lives && (sameDaemon || now.Maker == 0):
 		j.note(t, "not removed: it still runs (%s)", now)
 		return false
 	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
 		j.note(t, "not removed: %s", now)
 		return false
-	case same && before.Answer == posix.Between && now.Answer == posix.Escaped && slices.ContainsFunc(now.Kin, inSession(now.Maker)):
+	case sameDaemon && before.Answer == posix.Between && now.Answer == posix.Escaped && slices.ContainsFunc(now.Kin, inSession(now.Maker)):
 		// The supervisor ended in the middle of writing its next run's number.
 		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
 		return false
-	case lives && same && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
+	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
 		t.daemon, now = now, before
 		if t.set, t.err = j.setFor(t); t.err == nil {
 			t.err = j.check(t)
@@ -48,7 +48,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 			j.clear(t)
 		}
 		return t.err == nil
-	case lives && same: // it emptied its pidfile, and this one had left its session
+	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session
 		escaped = []int{now.Process.PID}
 	}
 	j.removed(t, t.file.Remove(before))
@@ -79,12 +79,12 @@ func (j *job) askAgain(t *target) *posix.Daemon {
 			j.reportEscaped(t, nil)
 			return nil
 		}
-		same := sameMaker(now, t.daemon)
+		own := sameMaker(now, t.daemon)
 		late := time.Now().After(deadline)
 		switch {
-		case same && (now.Answer == posix.Running || now.Answer == posix.Leaderless):
+		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless):
 			return now
-		case ended && (late || !same || now.Answer != posix.Starting):
+		case ended && (late || !own || now.Answer != posix.Starting):
 			return now
 		case ended:
 			time.Sleep(10 * time.Millisecond)

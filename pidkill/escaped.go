@@ -51,9 +51,10 @@ func (c *listing) children(members []int) (of func(pid int) []int, err error) {
 	return func(pid int) []int { return byParent[pid] }, err
 }
 
-// findEscaped finds who left the group while their links to the daemon are
-// whole, unless its leader is there and has no children. The members that it
-// meets meanwhile need not be looked for again.
+// findEscaped finds who has left the group, before it is signalled: when a member
+// ends, nothing links its children to the daemon any more. It looks at nobody if
+// the leader is there and has no children. The members that it meets meanwhile
+// need not be looked for again.
 func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	s := t.set
 	if j.quiet || s.group == nil {
@@ -70,7 +71,7 @@ func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	}
 	members := slices.Clip(all.groups[s.group.ID])
 	t.watch.Known = members
-	left := map[int]bool{} // the group; true: a descendant
+	left := map[int]bool{} // whoever has left the group, and whether it descends from a member
 	sid, _ := unix.Getsid(s.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.

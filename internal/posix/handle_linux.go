@@ -86,7 +86,7 @@ func (h *Handle) Signal(sig unix.Signal) error {
 	if done, err := h.signalBy(0, sig); done {
 		return err
 	}
-	if !h.same() {
+	if !h.keepsNumber() {
 		return unix.ESRCH
 	}
 	return unix.Kill(h.PID, sig)
@@ -102,8 +102,8 @@ func (h *Handle) signalBy(flags int, sig unix.Signal) (done bool, err error) {
 	return done, err
 }
 
-// same tells whether the number still belongs to the process.
-func (h *Handle) same() bool {
+// keepsNumber tells, without a pidfd, whether the number still is the process's.
+func (h *Handle) keepsNumber() bool {
 	stat, err := ReadStat(h.PID)
 	return err != nil && h.Start == 0 || err == nil && stat.Start == h.Start
 }

@@ -13,16 +13,16 @@ import (
 // descriptors is met.
 type Watch struct {
 	Has   func(*Handle) bool    // whether a process is in the set
-	Group *Group                // what the set is a part of, if it is of one group
-	List  func() ([]int, error) // without a Group: who is in the set now, zombies too
-	Known []int                 // who is looked at before the set is listed, the last one first
+	Group *Group                // all of the set is in this group; nil: List tells who it is
+	List  func() ([]int, error) // who is in the set now, zombies too
+	Known []int                 // members to look at before the set is listed, the last one first
 
-	Member *Handle // who is waited for; nil: nobody is known to live
-	Gone   bool    // nobody lives
-	Err    error   // of List: the process table cannot be read
+	Member *Handle // the one that is waited for; nil: none is known to live
+	Gone   bool    // none lives, and that is sure
+	Err    error   // the process table cannot be read
 
-	first  *Handle // the caller's
-	listed []int   // the last list, if nobody on it lived
+	first  *Handle // the member that Begin got
+	listed []int   // the last list, if nobody on it lived; else nil
 }
 
 // Begin has the watch wait for a member first that is pinned already. It stays
@@ -128,13 +128,14 @@ func (r *round) members(pgid int) ([]int, error) {
 	return list, r.err
 }
 
-// longestDoubt is how long Await goes on after its deadline for an answer that
-// is sure. Members may come and go so fast that there is none.
+// longestDoubt is how long Await goes on after its deadline to be sure of each
+// watch. Members may come and go so fast that it cannot be.
 const longestDoubt = time.Second
 
-// Await returns when some of the watches turn out to be gone or the deadline
-// has passed, whichever is first. Also a deadline that has passed before has each
-// watch find a living member, or none.
+// Await returns when some of the watches are Gone, or fail, or the deadline has
+// passed, whichever is first. At a deadline that has passed already it looks once:
+// then each watch has a living Member or is Gone, unless members come and go too
+// fast.
 func Await(deadline time.Time, watches ...*Watch) {
 	members := make([]*Handle, 0, len(watches))
 	for unsure := 0; ; {

@@ -41,7 +41,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 		return false
 	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
 		t.daemon, now = now, before
-		if t.set, t.err = j.setFor(t); t.err == nil {
+		if t.set, t.err = j.daemonSet(t); t.err == nil {
 			t.err = j.check(t)
 		}
 		if errors.Is(t.err, errNotRunning) {

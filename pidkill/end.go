@@ -104,7 +104,7 @@ func (j *job) end(targets []*target) {
 			}
 			return t.err != nil
 		})
-		j.goThroughPlan(left)
+		j.runSchedule(left)
 		left = slices.DeleteFunc(left, func(t *target) bool {
 			return t.err != nil || !j.lookAgain(t)
 		})
@@ -121,9 +121,9 @@ func (j *job) end(targets []*target) {
 	}
 }
 
-// goThroughPlan sends all targets the signals of the schedule, until they are
+// runSchedule sends all targets the signals of the schedule, until they are
 // gone. What survives has an error then.
-func (j *job) goThroughPlan(left []*target) {
+func (j *job) runSchedule(left []*target) {
 	for i := 0; len(left) > 0; i++ {
 		step, ok := j.plan.step(i)
 		if !ok {

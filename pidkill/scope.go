@@ -10,9 +10,9 @@ import (
 	"procgroup/internal/posix"
 )
 
-// setFor is the set that is meant by a pidfile with this daemon, or nil if all
-// that is asked is whether it runs, and it does.
-func (j *job) setFor(t *target) (*set, error) {
+// daemonSet is the set of processes that the daemon of a pidfile stands for. It is
+// nil if all that is asked is whether it runs, and that is answered.
+func (j *job) daemonSet(t *target) (*set, error) {
 	d := t.daemon
 	process := j.scope == theProcess
 	switch d.Answer {
@@ -50,7 +50,7 @@ func (j *job) setFor(t *target) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.setOf(t, g, d.Process)
+	return j.scopeSet(t, g, d.Process)
 }
 
 func because(err error, why string) error {
@@ -78,9 +78,9 @@ func (j *job) groupOf(t *target, h *posix.Handle) (*posix.Group, error) {
 	return nil, nil
 }
 
-// setOf is the set of the scope asked for, around a group that h is in, or
+// scopeSet is the set of the scope asked for, around a group that h is in, or
 // around the process h alone where g is nil.
-func (j *job) setOf(t *target, g *posix.Group, h *posix.Handle) (*set, error) {
+func (j *job) scopeSet(t *target, g *posix.Group, h *posix.Handle) (*set, error) {
 	if h.Kernel {
 		return nil, fmt.Errorf("refused: %d is a kernel thread", h.PID)
 	}
@@ -145,7 +145,7 @@ func (j *job) escapedSet(t *target) (*set, error) {
 	case j.status:
 		return nil, nil
 	case j.scope == theTree, j.scope == theSession && j.signal == 0:
-		return j.holders(t)
+		return j.holderSet(t)
 	case j.signal != 0, j.scope == theProcess:
 		status = posix.StatusRefused
 	}
@@ -153,10 +153,10 @@ func (j *job) escapedSet(t *target) (*set, error) {
 		byGroup(d.Kin), posix.DescribeAll(d.Kin))
 }
 
-// holders is the set of those who hold the lock of a daemon whose process and
+// holderSet is the set of those who hold the lock of a daemon whose process and
 // group are gone, with their descendants. A lock that daemonize did not make
 // proves nothing outside its maker's session.
-func (j *job) holders(t *target) (*set, error) {
+func (j *job) holderSet(t *target) (*set, error) {
 	var others []int
 	d := t.daemon
 	d.Kin = slices.DeleteFunc(d.Kin, func(pid int) bool {

@@ -114,7 +114,7 @@ func (j *job) group(t *target) (*set, error) {
 		}
 		t.pinned = append(t.pinned, h)
 	}
-	return j.setOf(t, g, h)
+	return j.scopeSet(t, g, h)
 }
 
 // pidfile is what a pidfile stands for. It waits for a start under way, and says
@@ -139,7 +139,7 @@ func (j *job) pidfile(t *target) (_ *set, err error) {
 	case err != nil:
 		return nil, err
 	}
-	return j.setFor(t)
+	return j.daemonSet(t)
 }
 
 // check decides whether a target's set may be signalled, and begins to watch it:

@@ -96,8 +96,8 @@ func (j *job) end(targets []*target) {
 		}
 	}
 	left := distinct(targets)
+	listed := sync.OnceValues(listAll)
 	for round := 0; round < rounds && len(left) > 0; round++ {
-		listed := sync.OnceValues(listAll)
 		left = slices.DeleteFunc(left, func(t *target) bool {
 			if t.err = j.findEscaped(t, listed); t.err == nil {
 				j.askSupervisor(t)

@@ -83,10 +83,10 @@ type Step struct {
 	Wait   time.Duration
 }
 
-// End sends the signal of each step to the group and waits after it, until
-// nobody in the group lives, and tells whether that is so. Wait waits at most so
-// long for that, and tells when to stop: it is g.Wait, or does other work
-// meanwhile.
+// End sends the signal of each step to the group and waits after it, until wait
+// says that it is over or nobody is left, and tells whether it came to that. Wait is
+// g.Wait, or a function that does other work meanwhile: it waits at most so long
+// until nobody in the group lives.
 func (g *Group) End(steps []Step, wait func(time.Duration) bool) bool {
 	for _, s := range steps {
 		if g.Signal(s.Signal) == unix.ESRCH {

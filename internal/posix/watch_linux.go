@@ -17,7 +17,7 @@ type Watch struct {
 	List  func() ([]int, error) // who is in the set now, zombies too
 	Known []int                 // members to look at before the set is listed, the last one first
 
-	Member *Handle // the one that is waited for; nil: none is known to live
+	Member *Handle // the one that is waited for, perhaps without Start and Kernel; nil: none is known to live
 	Gone   bool    // none lives, and that is sure
 	Err    error   // the process table cannot be read
 

@@ -65,7 +65,7 @@ func (j *job) checkLoggers() error {
 		}
 		j.passOn(l)
 		if j.group != nil {
-			j.group.End(ending...)
+			j.group.End(ending, j.group.Wait)
 		}
 		return errors.New(l.end(how))
 	}

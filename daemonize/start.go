@@ -223,7 +223,7 @@ func (j *job) launch() error {
 	group := &posix.Group{ID: pid}
 	if j.stays() {
 		if group.Leader, err = posix.Pin(pid); err != nil {
-			group.End(ending...)
+			group.End(ending, group.Wait)
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
 		if j.command.User != nil {
@@ -234,7 +234,7 @@ func (j *job) launch() error {
 	}
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(pid); err != nil {
-			group.End(ending...)
+			group.End(ending, group.Wait)
 			return about(j.pidfile.Path, err)
 		}
 		j.pidfile.Publish()

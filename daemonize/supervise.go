@@ -23,8 +23,8 @@ const (
 	lastWords = 2 * time.Second
 )
 
-// rest is how what is left of a command's group is ended before a restart.
-var rest = []posix.Step{
+// cleaning is how what a run has left of its group is ended before a restart.
+var cleaning = []posix.Step{
 	{Signal: unix.SIGTERM, Wait: 5 * time.Second},
 	{Signal: unix.SIGKILL, Wait: 5 * time.Second},
 }
@@ -72,16 +72,19 @@ func (j *job) supervise() bool {
 	// many restarts have left something to collect.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(9 << 19)
-	for s.wait(s.hasEnded, nil) && s.judge() && s.restart() {
+	for s.workUntil(s.hasEnded, nil) && s.judge() && s.restart() {
 	}
 	s.finish()
-	return s.interrupted == nil
+	return s.isTold()
 }
 
-// wait goes on with the supervisor's work until over says that it is, or done
+// isTold tells whether the supervisor was told to end.
+func (s *supervisor) isTold() bool { return s.interrupted == nil }
+
+// workUntil goes on with the supervisor's work until over says that it is, or done
 // does. False: it was told to end, and has ended the command's group; or it was
 // asked for no more restarts, and there is no group.
-func (s *supervisor) wait(over func() bool, done <-chan time.Time) bool {
+func (s *supervisor) workUntil(over func() bool, done <-chan time.Time) bool {
 	for {
 		s.reap()
 		if over != nil && over() {
@@ -118,8 +121,6 @@ func (s *supervisor) reap() {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
 		switch {
-		case err == unix.EINTR:
-			continue
 		case err != nil || pid <= 0:
 			if s.group != nil && !s.ended && s.group.Leader.Exited() { // but is traced
 				s.how, err = s.group.Leader.Reap()
@@ -160,43 +161,20 @@ func (s *supervisor) startLogger(l *logger) {
 	time.AfterFunc(time.Second, func() { s.relog <- l })
 }
 
-// end ends what there is of the group. Unlike Group.End it needs no thread and
-// no process table: sooner or later each member is the supervisor's to reap.
-func (s *supervisor) end(steps []posix.Step) bool {
-	for _, step := range steps {
-		if s.group == nil || s.group.Signal(step.Signal) == unix.ESRCH {
-			break
-		}
-		s.group.Signal(unix.SIGCONT) // a stopped member acts on nothing but KILL
-		if !s.wait(s.group.Empty, time.After(step.Wait)) {
-			return false
-		}
-		if s.gone() {
-			break
-		}
-	}
-	return true
-}
-
-// drain waits until the group is empty.
-func (s *supervisor) drain() {
-	for limit := time.Second; ; limit = time.Minute {
-		if !s.wait(s.group.Empty, time.After(limit)) || s.gone() {
-			return
-		}
+// end ends what there is of the group, unless the supervisor is told to end:
+// then that has been done.
+func (s *supervisor) end(steps []posix.Step) {
+	if s.group != nil {
+		s.group.End(steps, s.waitGroup)
 	}
 }
 
-// gone tells whether the group is empty but for zombies: the parent of a
-// member may have left the group, and reap late or never.
-func (s *supervisor) gone() bool {
-	if s.group.Empty() {
-		return true
-	}
-	w := s.group.Watch()
-	defer w.Close()
-	posix.Await(time.Now(), w)
-	return w.Gone
+// waitGroup waits at most so long until nobody in the group lives, or the
+// supervisor has been told to end. Sooner or later each member is the
+// supervisor's to reap, so it takes no thread; but the parent of a member may
+// have left the group, and reap late or never.
+func (s *supervisor) waitGroup(d time.Duration) (over bool) {
+	return !s.workUntil(s.group.Empty, time.After(d)) || s.group.Wait(0)
 }
 
 // judge says how the command ended, and tells whether to start it again. If
@@ -222,7 +200,9 @@ func (s *supervisor) judge() bool {
 		}
 		return s.failed(text)
 	}
-	s.drain()
+	// What the command has left in its group goes on for as long as it likes.
+	for limit := time.Second; !s.waitGroup(limit); limit = time.Minute {
+	}
 	return false
 }
 
@@ -233,7 +213,7 @@ func (s *supervisor) failed(text string) bool {
 	switch pause := pauseAfter(s.failures); {
 	case s.limit > 0 && s.failures >= s.limit:
 		s.say("%s; giving up", text)
-		s.end(rest)
+		s.end(cleaning)
 		return false
 	case pause == 0:
 		s.say("%s; starting it again", text)
@@ -255,12 +235,13 @@ func pauseAfter(failures int) time.Duration {
 // restart ends what is left of the group and starts the command again, until
 // that succeeds. False: it was told to end, or gives up.
 func (s *supervisor) restart() bool {
-	if !s.end(rest) || s.noMore {
+	s.end(cleaning)
+	if s.isTold() || s.noMore {
 		return false
 	}
 	s.group.Leader.Close()
 	for s.group = nil; ; {
-		if pause := pauseAfter(s.failures); pause > 0 && !s.wait(nil, time.After(pause)) {
+		if pause := pauseAfter(s.failures); pause > 0 && !s.workUntil(nil, time.After(pause)) {
 			return false
 		}
 		if s.stdin != "" {
@@ -326,7 +307,7 @@ func (s *supervisor) finish() {
 	for fd := range s.command.Files {
 		unix.Close(fd)
 	}
-	s.wait(s.loggersEnded, time.After(lastWords))
+	s.workUntil(s.loggersEnded, time.After(lastWords))
 	if s.pidfile != nil {
 		s.pidfile.RemoveOwn()
 	}

@@ -56,7 +56,7 @@ func (j *job) await() error {
 			children = nil
 			j.notify.end() // what it has said before counts
 		case sig := <-j.interrupted:
-			j.group.End(ending...)
+			j.group.End(ending, j.group.Wait)
 			return interruption{sig}
 		case m, more := <-messages:
 			if m.status != "" && j.verbose {
@@ -66,7 +66,7 @@ func (j *job) await() error {
 			case !more:
 				return j.tooEarly()
 			case m.errno != 0:
-				j.group.End(ending...)
+				j.group.End(ending, j.group.Wait)
 				return posix.Failf(posix.StatusEnded, "%s: pid %d says that it failed: %w (errno %d)", j.name(), j.group.ID, m.errno, int(m.errno))
 			case m.ready:
 				return nil
@@ -82,7 +82,7 @@ func (j *job) await() error {
 			if j.notify == nil {
 				return nil
 			}
-			if !j.group.End(ending...) {
+			if !j.group.End(ending, j.group.Wait) {
 				return posix.Failf(posix.StatusTimeout, "%s: not ready after %v, and pid %d could not be ended", j.name(), limit, j.group.ID)
 			}
 			return posix.Failf(posix.StatusTimeout, "%s: not ready after %v", j.name(), limit)
@@ -94,7 +94,7 @@ func (j *job) await() error {
 // the group, before the leader's number is given back.
 func (j *job) tooEarly() error {
 	after := time.Since(j.began)
-	j.group.End(ending...)
+	j.group.End(ending, j.group.Wait)
 	how, err := j.group.Leader.Reap()
 	if err != nil {
 		return about(j.config.command[0], err)

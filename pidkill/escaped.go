@@ -51,10 +51,11 @@ func (c *listing) children(members []int) (of func(pid int) []int, err error) {
 	return func(pid int) []int { return byParent[pid] }, err
 }
 
-// lookAround finds who left the group while their links to the daemon are
-// whole, unless its leader is there and has no children. The members that it
-// meets meanwhile need not be looked for again.
-func (j *job) lookAround(t *target, listed func() (*listing, error)) error {
+// findEscaped finds who has left the group, before it is signalled: when a member
+// ends, nothing links its children to the daemon any more. It looks at nobody if
+// the leader is there and has no children. The members that it meets meanwhile
+// need not be looked for again.
+func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	s := t.set
 	if j.quiet || s.group == nil {
 		return nil
@@ -69,8 +70,8 @@ func (j *job) lookAround(t *target, listed func() (*listing, error)) error {
 		return err
 	}
 	members := slices.Clip(all.groups[s.group.ID])
-	t.watch.Begin(members...)
-	left := map[int]bool{} // the group; true: a descendant
+	t.watch.Known = members
+	left := map[int]bool{} // whoever has left the group, and whether it descends from a member
 	sid, _ := unix.Getsid(s.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.

@@ -30,8 +30,8 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 	}
 	t := targets[0]
 	line := "waiting for " + t.set.name
-	if pid := t.watch.PID(); pid != 0 { // else it has ended just now
-		line += ": " + posix.Describe(pid)
+	if h := t.watch.Member; h != nil { // else it has ended just now
+		line += ": " + posix.Describe(h.PID)
 	}
 	if n := len(targets) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)

@@ -235,7 +235,7 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 		return false
 	}
 	g := &Group{ID: q.Number}
-	h, _, _ := g.Member(is)
+	h, _ := g.Member(is)
 	if h == nil {
 		return false
 	}
@@ -474,13 +474,14 @@ func (q *question) askClock() {
 		}
 		return
 	}
-	member, others, err := (&Group{ID: q.Number}).Member(func(h *Handle) bool { return q.clock(h.Start) == asOld })
+	g := &Group{ID: q.Number}
+	member, err := g.Member(func(h *Handle) bool { return q.clock(h.Start) == asOld })
 	switch {
 	case member != nil:
 		q.found(Leaderless, member)
 	case err != nil:
 		q.Answer, q.Why = Unknown, err.Error()
-	case !others:
+	case g.Wait(0):
 		q.Answer = Gone
 	case q.clock(0) == beforeBoot:
 		q.Answer, q.Why = Gone, "older than the last boot"

@@ -22,6 +22,8 @@
 //	                        (one pinned)
 //	how are they started?   spawn_linux, signal_linux
 //	how are they ended?     group_linux
+//	how are ends awaited?   Handle.Wait for one process, Group.Wait for a
+//	                        group, Await for many sets at once (watch_linux)
 //
 // A pidfile goes through these states. The flock is made by a start and held by
 // the daemon and all it starts; a byte is a record lock for writing.

@@ -38,20 +38,14 @@ func Pin(pid int) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	stat, err := ReadStat(pid)
-	h.Start, h.Kernel = stat.Start, stat.Kernel()
-	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPERM) {
-		// Hidden by proc(5), hidepid; or reaped, and then the row may be a
-		// successor's.
-		if err = h.Signal(0); err != unix.ESRCH {
-			return h, nil
-		}
+	if err := h.identify(); err != nil {
+		h.Close()
+		return nil, err
 	}
-	h.Close()
-	return nil, err
+	return h, nil
 }
 
-// open makes a Handle that knows no start time yet.
+// open is Pin without Start and Kernel, unless there is no pidfd.
 func open(pid int) (*Handle, error) {
 	if pid < 1 { // kill(2) takes those for many
 		return nil, unix.ESRCH
@@ -62,43 +56,54 @@ func open(pid int) (*Handle, error) {
 	}
 	// An old kernel, a seccomp filter, a shortage: go by numbers. Tgkill(2)
 	// tells a process from a thread, whatever /proc hides.
-	if err != unix.ESRCH && unix.Tgkill(pid, pid, 0) != unix.ESRCH {
-		return &Handle{PID: pid, fd: -1}, nil
+	if err == unix.ESRCH || unix.Tgkill(pid, pid, 0) == unix.ESRCH {
+		return nil, unix.ESRCH
 	}
-	return nil, unix.ESRCH
+	h := &Handle{PID: pid, fd: -1}
+	if err := h.identify(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// identify finds out Start and Kernel. ESRCH: the process was reaped.
+func (h *Handle) identify() error {
+	stat, err := ReadStat(h.PID)
+	h.Start, h.Kernel = stat.Start, stat.Kernel()
+	if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	// Without an error the row may be that of a successor. Otherwise the
+	// process may only be hidden (proc(5), hidepid).
+	if h.Signal(0) == unix.ESRCH {
+		return unix.ESRCH
+	}
+	return nil
 }
 
 // Signal sends sig, or only checks with 0. ESRCH: it was reaped.
 func (h *Handle) Signal(sig unix.Signal) error {
-	if h.fd >= 0 {
-		err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
-		if err == nil || err == unix.ESRCH || err == unix.EPERM {
-			return err
-		}
+	if done, err := h.signalBy(0, sig); done {
+		return err
 	}
-	if !h.same() {
+	if !h.keepsNumber() {
 		return unix.ESRCH
 	}
 	return unix.Kill(h.PID, sig)
 }
 
-// pidfdSignalProcessGroup is in pidfd_send_signal(2) since Linux 6.9.
-const pidfdSignalProcessGroup = 1 << 2
-
-// signalGroup sends sig to the group that the process leads, also when the
-// process itself was reaped while members live. ESRCH: the group is empty.
-func (h *Handle) signalGroup(sig unix.Signal) error {
+// signalBy is pidfd_send_signal(2). Not done: that takes another way, as this
+// kernel, or a filter of system calls, does not have it.
+func (h *Handle) signalBy(flags int, sig unix.Signal) (done bool, err error) {
 	if h.fd >= 0 {
-		err := unix.PidfdSendSignal(h.fd, sig, nil, pidfdSignalProcessGroup)
-		if err == nil || err == unix.ESRCH || err == unix.EPERM {
-			return err
-		}
+		err = unix.PidfdSendSignal(h.fd, sig, nil, flags)
+		done = err == nil || err == unix.ESRCH || err == unix.EPERM
 	}
-	return unix.Kill(-h.PID, sig)
+	return done, err
 }
 
-// same tells whether the number still belongs to the process.
-func (h *Handle) same() bool {
+// keepsNumber tells, without a pidfd, whether the number still is the process's.
+func (h *Handle) keepsNumber() bool {
 	stat, err := ReadStat(h.PID)
 	return err != nil && h.Start == 0 || err == nil && stat.Start == h.Start
 }
@@ -107,7 +112,7 @@ func (h *Handle) same() bool {
 // whose other threads run has not.
 func (h *Handle) Exited() bool {
 	if h.fd >= 0 {
-		return poll([]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}, 0) > 0
+		return h.poll(unix.POLLIN, 0)
 	}
 	stat, err := ReadStat(h.PID)
 	if err != nil {
@@ -139,22 +144,16 @@ func (h *Handle) Wait(d time.Duration) bool {
 	return true
 }
 
-// WaitEnd waits for the process to end. False: this kernel has no way to.
+// WaitEnd waits for the process to end. False: this kernel cannot tell of it,
+// and somebody would have to look again and again.
 func (h *Handle) WaitEnd() bool {
-	for h.fd >= 0 && !h.Exited() {
-		waitAny([]*Handle{h}, time.Hour)
-	}
-	return h.fd >= 0
+	return h.fd >= 0 && h.Wait(math.MaxInt64)
 }
 
 // Reap takes the status of a child that has Exited. Who traces it (ptrace(2)) is
 // to take it first, and may never: then it is read where /proc tells it.
 func (h *Handle) Reap() (status unix.WaitStatus, err error) {
-	pid := 0
-	err = retry(func() error {
-		pid, err = unix.Wait4(h.PID, &status, unix.WNOHANG, nil)
-		return err
-	})
+	pid, err := unix.Wait4(h.PID, &status, unix.WNOHANG, nil)
 	if err != nil || pid == h.PID {
 		return status, err
 	}
@@ -167,10 +166,18 @@ func (h *Handle) Reap() (status unix.WaitStatus, err error) {
 	return unix.WaitStatus(code), err
 }
 
-// reaped waits at most so long for the process's parent to reap it. Kernels
+// waitReaped waits at most so long for the process's parent to reap it. Kernels
 // that do not tell (POLLHUP on a pidfd came with 6.9) take the whole time.
-func (h *Handle) reaped(d time.Duration) bool {
-	return h.fd >= 0 && poll([]unix.PollFd{{Fd: int32(h.fd)}}, d) > 0
+func (h *Handle) waitReaped(d time.Duration) {
+	if h.fd >= 0 {
+		h.poll(0, d) // POLLHUP needs no asking for
+	}
+}
+
+// poll waits at most so long for one of the events on the pidfd, see
+// pidfd_open(2), and tells whether there is one.
+func (h *Handle) poll(events int16, d time.Duration) bool {
+	return poll([]unix.PollFd{{Fd: int32(h.fd), Events: events}}, d) > 0
 }
 
 // Close lets the process go.

@@ -26,3 +26,20 @@ func TestPoll(t *testing.T) {
 		r.Close()
 	}
 }
+
+// WaitEnd waits as long as it takes, and not as long as time itself.
+func TestWaitEnd(t *testing.T) {
+	g := startGroup(t, "echo; exec sleep 60")
+	if g.Leader.Wait(time.Millisecond) {
+		t.Error("ended by itself")
+	}
+	const event = 20 * time.Millisecond
+	began := time.Now()
+	time.AfterFunc(event, func() { g.Signal(unix.SIGKILL) })
+	if !g.Leader.WaitEnd() || time.Since(began) < event {
+		t.Errorf("not waited for, after %v", time.Since(began))
+	}
+	if how, err := g.Leader.Reap(); err != nil || how.Signal() != unix.SIGKILL {
+		t.Errorf("%#x, %v", how, err)
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"procgroup/internal/posix"
+)
+
+// lookAgain is called when a target has been ended. It asks whose the pidfile is
+// now: what still has the same lock's maker, and is in its session, is of the
+// daemon that was ended, and is the target now. Then it returns true. Otherwise it
+// removes the file. What has another maker is a newcomer's.
+func (j *job) lookAgain(t *target) (again bool) {
+	t.ended = true
+	if t.file == nil {
+		j.reportEscaped(t, nil)
+		return false
+	}
+	now := j.askAgain(t)
+	if now == nil {
+		return false
+	}
+	before := t.daemon
+	defer func() { now.Close() }()
+	sameDaemon := sameMaker(now, before) || before.Answer != posix.Escaped && now.Same(before)
+	lives := now.Lives() && now.Answer != posix.Escaped
+	escaped := now.Kin // whoever still holds the lock
+	switch {
+	case j.scope == theProcess && lives && (sameDaemon || now.Maker == 0):
+		j.note(t, "not removed: it still runs (%s)", now)
+		return false
+	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
+		j.note(t, "not removed: %s", now)
+		return false
+	case sameDaemon && before.Answer == posix.Between && now.Answer == posix.Escaped && slices.ContainsFunc(now.Kin, inSession(now.Maker)):
+		// The supervisor ended in the middle of writing its next run's number.
+		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
+		return false
+	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
+		t.daemon, now = now, before
+		if t.set, t.err = j.daemonSet(t); t.err == nil {
+			t.err = j.check(t)
+		}
+		if errors.Is(t.err, errNotRunning) {
+			j.clear(t)
+		}
+		return t.err == nil
+	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session
+		escaped = []int{now.Process.PID}
+	}
+	j.removed(t, t.file.Remove(before))
+	j.reportEscaped(t, escaped)
+	return false
+}
+
+// sameMaker tells whether the file is locked in both answers, by the same lock.
+func sameMaker(a, b *posix.Daemon) bool { return a.Maker != 0 && a.Maker == b.Maker }
+
+// askAgain asks whose the pidfile of a daemon is that has been ended. The answer
+// counts once its supervisor has ended, or has started the command again, and
+// nobody of its own is about to let go of the file. It is nil if there is none:
+// then all has been said, or is in t.err.
+func (j *job) askAgain(t *target) *posix.Daemon {
+	s := t.daemon.Supervisor
+	if j.scope == theProcess {
+		s = nil // it goes on
+	}
+	for deadline := time.Now().Add(lastWait); ; {
+		ended := s == nil || s.Wait(100*time.Millisecond)
+		now, err := t.file.Ask(false)
+		if err != nil {
+			if !ended {
+				s.Wait(lastWait)
+			}
+			j.removed(t, err)
+			j.reportEscaped(t, nil)
+			return nil
+		}
+		own := sameMaker(now, t.daemon)
+		late := time.Now().After(deadline)
+		switch {
+		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless):
+			return now
+		case ended && (late || !own || now.Answer != posix.Starting):
+			return now
+		case ended:
+			time.Sleep(10 * time.Millisecond)
+		case late:
+			t.err = posix.Failf(posix.StatusSurvived, "supervisor: %w: %s", errStillAlive, posix.Describe(s.PID))
+			now.Close()
+			return nil
+		}
+		now.Close()
+	}
+}
+
+// removed says what became of the pidfile of a daemon that is gone. False: it
+// may be another daemon's by now.
+func (j *job) removed(t *target, err error) bool {
+	switch err {
+	case nil:
+		j.say(t, "removed")
+	case posix.ErrMoved, posix.ErrBusy:
+		if !t.file.Missing() {
+			j.say(t, "not removed: it is another daemon's by now")
+			return false
+		}
+		j.say(t, "removed by the daemon")
+	case posix.ErrLocked:
+		j.note(t, "not removed: its locks are held by others")
+	default: // which is no reason to say that the daemon runs
+		fmt.Fprintf(j.errs, "pidkill: %s: cannot remove the pidfile: %v\n", t.name, err)
+	}
+	return true
+}
+
+// clear removes the pidfile of a daemon that did not run. If it has come to be
+// another one's meanwhile, that is looked at.
+func (j *job) clear(t *target) {
+	j.tellNotRunning(t)
+	for range 10 {
+		keep := t.file == nil || t.daemon.Answer == posix.Stranger || t.daemon.Answer == posix.Between
+		if !keep {
+			keep = j.removed(t, t.file.Remove(t.daemon))
+		}
+		if keep {
+			return
+		}
+		t.close()
+		if t.err = j.look(t); !errors.Is(t.err, errNotRunning) {
+			return
+		}
+	}
+}

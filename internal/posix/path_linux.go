@@ -225,9 +225,9 @@ func fileSystem(fd int) uint32 {
 // directory is on, whatever owners that program reports; 0 where it is none.
 func fuseUser(fd int) (uid int) {
 	if m := mountOf(fd); strings.HasPrefix(m.kind, "fuse") {
-		_, number, _ := strings.Cut(m.options, ",user_id=")
-		number, _, _ = strings.Cut(number, ",")
-		uid, _ = parseID(number)
+		_, text, _ := strings.Cut(m.options, ",user_id=")
+		text, _, _ = strings.Cut(text, ",")
+		uid, _ = parseID(text)
 	}
 	return uid
 }

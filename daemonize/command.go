@@ -16,6 +16,26 @@ import (
 // standardPath is searched, and given to the command, where PATH is unset.
 const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// locate finds the command and enters its directory: by what their names lead
+// to now, and with the rights of the calling thread.
+func (j *job) locate() error {
+	if err := j.find(); err != nil {
+		return err
+	}
+	return j.enter()
+}
+
+// find finds out which files the command's name may mean.
+func (j *job) find() (err error) {
+	path, _ := getenv(j.command.Env, "PATH")
+	j.files, err = candidates(j.config.command[0], path)
+	j.command.Argv = j.config.command
+	if err == nil && strings.Contains(j.command.Argv[0], "/") {
+		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
+	}
+	return err
+}
+
 // candidates are the files that a command's name may mean, as absolute paths:
 // one if it has a slash, else those along PATH. The error is a Failure with
 // the status of what execvp(3) would say: 127, or 126 if it could be found.
@@ -167,6 +187,17 @@ func interpreter(line []byte) string {
 	path, _, _ := strings.Cut(strings.Trim(string(after), " \t"), " ")
 	path, _, _ = strings.Cut(path, "\t")
 	return " " + posix.Escape(path)
+}
+
+// enter changes to the command's directory. PWD follows, where it is set.
+func (j *job) enter() error {
+	err := unix.Chdir(j.dir)
+	if _, ok := getenv(j.command.Env, "PWD"); ok && err == nil {
+		var dir string
+		dir, err = unix.Getwd()
+		j.command.Env = putenv(j.command.Env, "PWD="+dir)
+	}
+	return about(j.dir, err)
 }
 
 // environment is the command's: the caller's, the user's, PATH, -E. PWD and

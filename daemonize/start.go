@@ -139,28 +139,6 @@ func (j *job) rememberNames() (err error) {
 	return err
 }
 
-// find finds out which files the command's name may mean.
-func (j *job) find() (err error) {
-	path, _ := getenv(j.command.Env, "PATH")
-	j.files, err = candidates(j.config.command[0], path)
-	j.command.Argv = j.config.command
-	if err == nil && strings.Contains(j.command.Argv[0], "/") {
-		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
-	}
-	return err
-}
-
-// enter changes to the command's directory. PWD follows, where it is set.
-func (j *job) enter() error {
-	err := unix.Chdir(j.dir)
-	if _, ok := getenv(j.command.Env, "PWD"); ok && err == nil {
-		var dir string
-		dir, err = unix.Getwd()
-		j.command.Env = putenv(j.command.Env, "PWD="+dir)
-	}
-	return about(j.dir, err)
-}
-
 // acquire takes the locks, which the command inherits.
 func (j *job) acquire() (err error) {
 	j.command.Inherit = slices.Clone(j.keep)
@@ -297,15 +275,6 @@ func (j *job) execute(ready func() error) error {
 		}
 		return j.execvp(j.command.Exec)
 	})
-}
-
-// locate finds the command and enters its directory: by what their names lead
-// to now, and with the rights of the calling thread.
-func (j *job) locate() error {
-	if err := j.find(); err != nil {
-		return err
-	}
-	return j.enter()
 }
 
 // resolveAgain finds out what the names of the logs, of the command and of its

@@ -108,7 +108,7 @@ func running(who string) error {
 // trust refuses a pidfile that another user than that of the command controls:
 // with the rights of that one pidkill could not end the command.
 func (j *job) trust(file *posix.Entry) error {
-	who, user := file.Rights, j.command.User
+	who, user := file.Rights, j.as
 	if who == nil || user != nil && who.UID == user.UID {
 		return nil
 	}

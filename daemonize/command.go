@@ -16,6 +16,26 @@ import (
 // standardPath is searched, and given to the command, where PATH is unset.
 const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// locate finds the command and enters its directory: by what their names lead
+// to now, and with the rights of the calling thread.
+func (j *job) locate() error {
+	if err := j.find(); err != nil {
+		return err
+	}
+	return j.enter()
+}
+
+// find finds out which files the command's name may mean.
+func (j *job) find() (err error) {
+	path, _ := getenv(j.command.Env, "PATH")
+	j.files, err = candidates(j.config.command[0], path)
+	j.command.Argv = j.config.command
+	if err == nil && strings.Contains(j.command.Argv[0], "/") {
+		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
+	}
+	return err
+}
+
 // candidates are the files that a command's name may mean, as absolute paths:
 // one if it has a slash, else those along PATH. The error is a Failure with
 // the status of what execvp(3) would say: 127, or 126 if it could be found.
@@ -105,16 +125,17 @@ func execFailure(name string, err error) error {
 	return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: %w", name, err)
 }
 
-// try calls run for one candidate after another until one runs, going on
-// where execvp(3) would: past a file that this user may not execute, and with
+// execvp calls run for one of the files after another until one runs, going on
+// where execvp(3) does: past a file that this user may not execute, and with
 // the shell for a script without "#!".
-func (j *job) try(run func() error) (err error) {
+func (j *job) execvp(run func() error) (err error) {
+	argv := j.command.Argv
 	var file string
 	for _, file = range j.files {
-		j.command.Path, j.command.Argv = file, j.argv
+		j.command.Path, j.command.Argv = file, argv
 		err = run()
 		if err == unix.ENOEXEC && isText(head(file)) {
-			j.command.Path, j.command.Argv = "/bin/sh", append([]string{"/bin/sh", file}, j.argv[1:]...)
+			j.command.Path, j.command.Argv = "/bin/sh", append([]string{"/bin/sh", file}, argv[1:]...)
 			err = run()
 		}
 		if err != unix.EACCES && err != unix.ENOENT {
@@ -127,11 +148,10 @@ func (j *job) try(run func() error) (err error) {
 	switch err {
 	case unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.ENOMEM:
 		return fmt.Errorf("cannot start a process: %w", err) // the fork's
-	case unix.ENOENT:
-		// It was there when candidates looked.
-		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter%s is missing: %w", posix.Escape(j.argv[0]), interpreter(head(file)), err)
+	case unix.ENOENT: // it was there when candidates looked
+		return posix.Failf(posix.StatusCannotExec, "%s: cannot execute: its interpreter%s is missing: %w", posix.Escape(argv[0]), interpreter(head(file)), err)
 	}
-	return execFailure(j.argv[0], err)
+	return execFailure(argv[0], err)
 }
 
 // head is the first line of a file, as far as the kernel looks at it
@@ -160,46 +180,59 @@ func isText(line []byte) bool {
 // interpreter is, for a message, what the first line names after "#!", with a
 // blank before it. A script with the line ends of DOS names "/bin/sh\r".
 func interpreter(line []byte) string {
-	rest, script := bytes.CutPrefix(line, []byte("#!"))
+	after, script := bytes.CutPrefix(line, []byte("#!"))
 	if !script {
 		return ""
 	}
-	word, _, _ := strings.Cut(strings.Trim(string(rest), " \t"), " ")
-	word, _, _ = strings.Cut(word, "\t")
-	return " " + posix.Escape(word)
+	path, _, _ := strings.Cut(strings.Trim(string(after), " \t"), " ")
+	path, _, _ = strings.Cut(path, "\t")
+	return " " + posix.Escape(path)
 }
 
-// environment is the command's: the caller's, the user's, PATH, PWD, -E.
+// enter changes to the command's directory. PWD follows, where it is set.
+func (j *job) enter() error {
+	err := unix.Chdir(j.dir)
+	if _, ok := getenv(j.command.Env, "PWD"); ok && err == nil {
+		var dir string
+		dir, err = unix.Getwd()
+		j.command.Env = putenv(j.command.Env, "PWD="+dir)
+	}
+	return about(j.dir, err)
+}
+
+// environment is the command's: the caller's, the user's, PATH, -E. PWD and
+// NOTIFY_SOCKET come later.
 func (c *config) environment(user *posix.User) []string {
 	env := os.Environ()
 	if user != nil {
-		env = set(env, "HOME", user.Home)
-		env = set(env, "USER", user.Name)
-		env = set(env, "LOGNAME", user.Name)
-		env = set(env, "SHELL", user.Shell)
+		env = putenv(env, "HOME="+user.Home)
+		env = putenv(env, "USER="+user.Name)
+		env = putenv(env, "LOGNAME="+user.Name)
+		env = putenv(env, "SHELL="+user.Shell)
 	}
-	if _, ok := lookup(env, "PATH"); !ok {
-		env = set(env, "PATH", standardPath)
+	if _, ok := getenv(env, "PATH"); !ok {
+		env = append(env, "PATH="+standardPath)
 	}
-	for _, e := range c.env {
-		name, value, _ := strings.Cut(e, "=")
-		env = set(env, name, value)
+	for _, variable := range c.env {
+		env = putenv(env, variable)
 	}
 	return env
 }
 
-// set replaces or adds a variable; an environment lists each name once.
-func set(env []string, name, value string) []string {
+// putenv adds a NAME=VALUE, in the place of one that has this name already: an
+// environment lists each name once.
+func putenv(env []string, variable string) []string {
+	name, _, _ := strings.Cut(variable, "=")
 	for i, e := range env {
 		if strings.HasPrefix(e, name+"=") {
-			env[i] = name + "=" + value
+			env[i] = variable
 			return env
 		}
 	}
-	return append(env, name+"="+value)
+	return append(env, variable)
 }
 
-func lookup(env []string, name string) (value string, ok bool) {
+func getenv(env []string, name string) (value string, ok bool) {
 	for _, e := range env {
 		if value, ok = strings.CutPrefix(e, name+"="); ok {
 			return value, true

@@ -55,17 +55,17 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestSet(t *testing.T) {
+func TestPutenv(t *testing.T) {
 	env := []string{"A=1", "AB=2"}
-	env = set(env, "A", "3")
-	env = set(env, "C", "")
+	env = putenv(env, "A=3")
+	env = putenv(env, "C=")
 	if got := strings.Join(env, " "); got != "A=3 AB=2 C=" {
 		t.Error(got)
 	}
-	if _, ok := lookup(env, "B"); ok {
+	if _, ok := getenv(env, "B"); ok {
 		t.Error("B is set")
 	}
-	if v, ok := lookup(env, "C"); !ok || v != "" {
+	if v, ok := getenv(env, "C"); !ok || v != "" {
 		t.Error("C is not set and empty")
 	}
 }
@@ -121,7 +121,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-func TestTry(t *testing.T) {
+func TestExecvp(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(script, []byte("exit\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -141,9 +141,9 @@ func TestTry(t *testing.T) {
 		{map[string]error{"1": unix.ENOMEM}, "1", posix.StatusFailed},
 		{map[string]error{"1": unix.ENOENT, "2": unix.EACCES, script: unix.ENOEXEC, "/bin/sh": nil}, "1 2 " + script + " /bin/sh", 0},
 	} {
-		j := &job{config: &config{}, files: []string{"1", "2", script}, argv: []string{"name", "argument"}, command: &posix.Command{}}
+		j := &job{config: &config{}, files: []string{"1", "2", script}, command: &posix.Command{Argv: []string{"name", "argument"}}}
 		var ran []string
-		err := j.try(func() error {
+		err := j.execvp(func() error {
 			ran = append(ran, j.command.Path)
 			return c.answers[j.command.Path]
 		})

@@ -13,13 +13,13 @@ import (
 )
 
 // logger is a program that a stream of the command feeds through a pipe. It
-// ends by itself, at the end of file: when the last writer is gone. Before
-// that, daemonize is a writer too, so that an end is a failure.
+// ends by itself, at the end of file: when the last writer is gone. Until
+// daemonize returns it is a writer too, so a logger that has ended has failed.
 type logger struct {
+	job    *job
 	script string
 	pipe   [2]int
-	words  int // memory file that is its standard error, or -1
-	spawn  func(*posix.Command) (pid int, err error)
+	stderr int // a file in memory that is the logger's, or -1
 	pid    int
 	began  time.Time
 }
@@ -30,12 +30,12 @@ func feeds(name string) bool { return strings.HasPrefix(name, "|") }
 func (l *logger) name() string { return "|" + posix.Escape(l.script) }
 
 func (j *job) openPipe(name string) (int, error) {
-	l := &logger{script: name[1:], words: -1, spawn: j.spawnLogger}
+	l := &logger{job: j, script: name[1:], stderr: -1}
 	if err := unix.Pipe2(l.pipe[:], unix.O_CLOEXEC); err != nil {
 		return -1, err
 	}
-	if u := j.command.User; u != nil { // who may open /dev/stdout then
-		if err := unix.Fchown(l.pipe[1], u.UID, u.GID); err != nil {
+	if j.as != nil { // so that the user may open /dev/stdout
+		if err := unix.Fchown(l.pipe[1], j.as.UID, j.as.GID); err != nil {
 			return -1, err
 		}
 	}
@@ -46,12 +46,12 @@ func (j *job) openPipe(name string) (int, error) {
 // startLoggers starts them before there is a command that could lose output.
 func (j *job) startLoggers() error {
 	for _, l := range j.loggers {
-		if err := l.start(j.command); err != nil {
+		if err := l.start(); err != nil {
 			return err
 		}
 	}
 	for _, l := range j.loggers {
-		l.settle()
+		l.awaitReading()
 	}
 	return j.checkLoggers()
 }
@@ -67,57 +67,51 @@ func (j *job) checkLoggers() error {
 		if j.group != nil {
 			j.group.End(ending, j.group.Wait)
 		}
-		return errors.New(l.end(how))
+		return errors.New(l.howEnded(how))
 	}
 	return nil
 }
 
-// passOn writes what the logger has said on its standard error to daemonize's.
+// passOn writes what the logger has written to its standard error to daemonize's.
 func (j *job) passOn(l *logger) {
-	for _, line := range l.said() {
+	for _, line := range l.complaints() {
 		fmt.Fprintf(j.messages, "daemonize: %s\n", line)
 	}
-}
-
-func (j *job) spawnLogger(c *posix.Command) (pid int, err error) {
-	if c.User != nil {
-		return j.spawnAs(c, nil)
-	}
-	return c.Spawn()
 }
 
 // start runs the program as the command's user, in a group of its own, with
 // nothing of the command's but the pipe: it must outlive it to the last byte,
 // and hold none of its locks.
-func (l *logger) start(command *posix.Command) error {
+func (l *logger) start() error {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("/dev/null: %w", err)
 	}
 	defer unix.Close(null)
-	files := [3]int{l.pipe[0], null, null}
-	unix.Close(l.words)
-	if l.words, err = openWords(); err == nil {
-		files[2] = l.words
-	}
-	defer unix.Umask(unix.Umask(0o022)) // the command's is for the command
-	l.began = time.Now()
 	shell := &posix.Command{
 		Path:  "/bin/sh",
 		Argv:  []string{"/bin/sh", "-c", l.script},
-		Env:   command.Env,
-		Files: files,
-		User:  command.User,
+		Env:   l.job.command.Env,
+		Files: [3]int{l.pipe[0], null, null},
 	}
-	if l.pid, err = l.spawn(shell); err != nil {
-		return fmt.Errorf("%s: %w", l.name(), err)
+	unix.Close(l.stderr)
+	if l.stderr, err = memoryFile(); err == nil {
+		shell.Files[2] = l.stderr
 	}
-	return nil
+	defer unix.Umask(unix.Umask(0o022)) // the command's is for the command
+	l.began = time.Now()
+	if l.job.as != nil {
+		l.pid, err = l.job.spawnAs(shell, func() error { return nil })
+	} else {
+		l.pid, err = shell.Spawn()
+	}
+	return about("|"+l.script, err)
 }
 
-// openWords makes a file in memory that cannot grow. A pipe would kill the
-// logger by SIGPIPE when daemonize is gone, or block it.
-func openWords() (fd int, err error) {
+// memoryFile makes a file in memory, of 4096 zeros, that cannot grow. As the
+// standard error of a logger a pipe would block it, or kill it by SIGPIPE when
+// daemonize is gone.
+func memoryFile() (fd int, err error) {
 	fd, err = unix.MemfdCreate("stderr", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return -1, err
@@ -132,11 +126,11 @@ func openWords() (fd int, err error) {
 	return fd, nil
 }
 
-// said is what the logger has written to its standard error, in lines for
-// messages.
-func (l *logger) said() (lines []string) {
+// complaints are the lines that the logger has written to its standard error,
+// as daemonize's messages have them.
+func (l *logger) complaints() (lines []string) {
 	text := make([]byte, 4096)
-	n, _ := unix.Pread(l.words, text, 0)
+	n, _ := unix.Pread(l.stderr, text, 0)
 	text, _, _ = bytes.Cut(text[:max(0, n)], []byte{0})
 	for line := range strings.Lines(string(text)) {
 		lines = append(lines, l.name()+": "+posix.Escape(strings.TrimSuffix(line, "\n")))
@@ -144,9 +138,9 @@ func (l *logger) said() (lines []string) {
 	return lines
 }
 
-// settle waits until the program sleeps, as it does to read, or has ended. A
-// shell that does not find it does not sleep before it ends.
-func (l *logger) settle() {
+// awaitReading waits until the program sleeps, as it does to read, or has
+// ended. A shell that does not find the program ends without having slept.
+func (l *logger) awaitReading() {
 	for range 100 {
 		if p, err := posix.ReadStat(l.pid); err != nil || p.State == 'S' || p.Zombie() {
 			return
@@ -155,16 +149,15 @@ func (l *logger) settle() {
 	}
 }
 
-// end says how the logger ended.
-func (l *logger) end(how unix.WaitStatus) string {
+func (l *logger) howEnded(how unix.WaitStatus) string {
 	return fmt.Sprintf("%s: pid %d ended: %s after %.1f s", l.name(), l.pid, manner(how), time.Since(l.began).Seconds())
 }
 
-// last makes sure that somebody reads what is still in the pipe, and leaves
-// the pipe to the logger.
-func (l *logger) last(command *posix.Command) {
+// leave makes sure that somebody reads what is still in the pipe, and leaves
+// the pipe to the logger, which ends when all is read and the writers are gone.
+func (l *logger) leave() {
 	if l.pid == 0 {
-		l.start(command)
+		l.start()
 	}
 	unix.Close(l.pipe[0])
 	l.pipe[0] = -1

@@ -74,14 +74,14 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
-	if fd, ok := handed(stageName, os.Args[0]); ok && len(args) > 2 {
+	if fd, ok := inRole(stageRole, os.Args[0]); ok && len(args) > 2 {
 		return secondStage(fd, args)
 	}
 	c, err := parse(args)
 	if err != nil {
 		return c.utility().Answer(err, stdout, stderr)
 	}
-	fd, isCopy := handed(copyName, os.Args[0])
+	fd, isCopy := inRole(copyRole, os.Args[0])
 	result, status := result(fd), posix.StatusOK
 	if !isCopy {
 		err = c.checkKept()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -22,34 +21,31 @@ type notifySocket struct {
 	uid  int // the command's user
 }
 
-// listen makes the socket, in the first directory that allows it.
+// listen makes the socket for a command of that user (nil: the caller), in the
+// first directory that allows it.
 func listen(user *posix.Identity) (s *notifySocket, err error) {
 	bases := []string{os.Getenv("TMPDIR"), "/tmp"}
 	if unix.Geteuid() == 0 { // whose TMPDIR may be closed to the command
 		bases = append([]string{"/run"}, bases...)
 	}
 	for _, base := range bases {
-		if !filepath.IsAbs(base) {
+		if !strings.HasPrefix(base, "/") {
 			continue
 		}
 		if s, err = listenIn(base); err == nil {
-			break
+			if s.uid = unix.Geteuid(); user != nil {
+				s.uid = user.UID
+			}
+			return s, nil
 		}
 		s.close()
-		s = nil
 	}
-	if s != nil {
-		s.uid = unix.Geteuid()
-		if user != nil {
-			s.uid = user.UID
-		}
-	}
-	return s, err
+	return nil, err
 }
 
 // listenIn makes the socket in a new directory in base. Everybody may send to
 // it: a service that has changed its user is no longer who it was. What it
-// returns is to be closed also when it failed half-way.
+// returns is to be closed even with an error.
 func listenIn(base string) (s *notifySocket, err error) {
 	s = &notifySocket{fd: -1}
 	entry, err := posix.Resolve(base+"/", true)
@@ -57,7 +53,7 @@ func listenIn(base string) (s *notifySocket, err error) {
 		return s, err
 	}
 	entry.Close()
-	if entry.Rights != nil { // who could put something else in its place, for root to remove
+	if entry.Rights != nil { // that user could put something else in its place, for root to remove
 		return s, fmt.Errorf("refused: %s is user %s's", posix.Escape(base), posix.UserName(entry.Rights.UID))
 	}
 	if s.dir, err = os.MkdirTemp(base, "daemonize."); err != nil {
@@ -67,7 +63,7 @@ func listenIn(base string) (s *notifySocket, err error) {
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return s, err
 	}
-	return s, cmp.Or( // the first error says why the others failed
+	return s, cmp.Or( // all are tried: if one fails, those after it do too, and the first says why
 		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1),
 		unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.path}),
 		unix.Chmod(s.path, 0o666),
@@ -80,8 +76,9 @@ func (s *notifySocket) receive(messages chan<- message) {
 	defer close(messages)
 	text := make([]byte, 4096)
 	// There is room for the credentials alone, so that the kernel drops
-	// descriptors that come along. For the sender of a BARRIER=1 that is as
-	// good; closing one ourselves could wait for its file system for ever.
+	// descriptors that come along. The sender of a BARRIER=1, who waits for its
+	// own to be closed, goes on then too. If daemonize closed them, it could wait
+	// for ever for the file system of one.
 	extra := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	for {
 		n, m, _, _, err := unix.Recvmsg(s.fd, text, extra, 0)
@@ -109,7 +106,8 @@ func sender(extra []byte) *unix.Ucred {
 
 // counts tells whether the sender is in the command's session, which is
 // daemonize's, or descends from a process that is. Where that cannot be seen,
-// because it has ended or is in another PID namespace, its user decides.
+// because the sender has ended or is in another PID namespace, its message
+// counts if its user is the command's.
 func (s *notifySocket) counts(from *unix.Ucred) bool {
 	session, _ := unix.Getsid(0)
 	for pid := int(from.Pid); pid > 1; {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,16 +17,14 @@ import (
 // With -u the command is started in two stages. The second is daemonize once
 // more, still root, in a process of its own that shares no memory with the
 // first: it becomes the user, enters -c, finds the command and executes it. All
-// of that can hang, for as long as a user likes: in a file system that is a
-// program of the user's, on a lease, stopped by a signal. The first stage can
+// of that can take as long as the user likes: in a file system that a program of
+// the user's answers for, on a lease, stopped by a signal. The first stage can
 // give it up then, and clean up behind it.
 //
-// The two talk over a socket. The second says "ready" when only execve(2) can
-// still fail, and goes on when it is told to. If it closes the socket without
-// a word, it has become the command; else it says why not, after the status.
-
-// stageName is the argv[0] of the second stage; see handed.
-const stageName = "daemonize: second stage "
+// The two talk over a socket. The second says "ready", a single zero, when only
+// execve(2) can still fail, and goes on when it is answered. When it closes the
+// socket after that, it has become the command. If it fails, it says a status
+// and the message.
 
 const (
 	// stageLimit is how long the second stage may take.
@@ -42,23 +42,18 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 	}
 	defer unix.Close(talk[0])
 	stage := *c
-	stage.Argv = append([]string{handOver(stageName, talk[1], c.Env), j.user, j.dir}, c.Argv...)
-	stage.Env = append([]string{"GOMAXPROCS=1"}, c.Env...)
-	stage.Inherit = append(c.Inherit[:len(c.Inherit):len(c.Inherit)], talk[1])
-	err = itself(func(path string) (err error) {
-		stage.Path = path
-		pid, err = stage.Spawn()
-		return err
-	})
+	stage.Argv = append([]string{j.user, j.dir}, c.Argv...)
+	stage.Inherit = append(slices.Clone(c.Inherit), talk[1])
+	pid, err = spawnSelf(&stage, stageRole, talk[1], stage.Spawn)
 	unix.Close(talk[1])
-	if err == unix.E2BIG {
-		return 0, execFailure(c.Argv[0], err) // the command was not to have them either
+	if err == unix.E2BIG { // the command could not have had so much either
+		return 0, execFailure(c.Argv[0], err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot start a process: %w", err)
 	}
 	if err = j.converse(talk[0], pid, ready); err != nil {
-		// It may be where no signal reaches it: then init has it, later.
+		// It may be where no signal reaches it: then init reaps it, later.
 		unix.Kill(pid, unix.SIGKILL)
 		if h, no := posix.Pin(pid); no == nil {
 			if h.Wait(stageStopped) {
@@ -73,55 +68,53 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 // converse returns when the second stage has become the command, or has failed.
 func (j *job) converse(talk, pid int, ready func() error) error {
 	deadline := time.Now().Add(stageLimit)
-	text := make([]byte, 8192)
-	for isReady := false; ; {
-		n, err := j.hear(talk, pid, deadline, text)
-		switch {
-		case err != nil:
-			return err
-		case n == 0 && isReady:
-			return nil
-		case n == 0:
-			return errors.New("the second stage of daemonize ended before it could execute the command")
-		case n > 1:
-			return posix.Failf(int(text[0]), "%s", text[1:n])
-		}
-		if isReady = true; ready != nil {
-			if err := ready(); err != nil {
-				return err
-			}
-		}
-		if _, err := posix.FD(talk).Write([]byte{0}); err != nil {
-			return about(j.config.command[0], err)
-		}
+	closed, err := j.hear(talk, pid, deadline)
+	if err != nil {
+		return err
 	}
+	if closed {
+		return errors.New("the second stage of daemonize ended before it could execute the command")
+	}
+	if err := ready(); err != nil {
+		return err
+	}
+	if _, err := posix.FD(talk).Write([]byte{0}); err != nil {
+		return about(j.config.command[0], err)
+	}
+	_, err = j.hear(talk, pid, deadline)
+	return err
 }
 
-// hear waits for a word, and sees to it that the second stage goes on.
-func (j *job) hear(talk, pid int, deadline time.Time, text []byte) (n int, err error) {
+// hear waits until the second stage says that it is ready, or closes the socket,
+// or fails, which is the error. Meanwhile it sees to it that the stage goes on.
+func (j *job) hear(talk, pid int, deadline time.Time) (closed bool, err error) {
+	text := make([]byte, 8192)
 	var stopped time.Time
 	for {
 		fds := []unix.PollFd{{Fd: int32(talk), Events: unix.POLLIN}}
 		if n, _ := unix.Poll(fds, 10); n > 0 {
-			n, err = unix.Read(talk, text)
-			if err != unix.EINTR {
-				return max(n, 0), about(j.config.command[0], err)
+			n, err := unix.Read(talk, text)
+			switch {
+			case err == nil && n > 1:
+				return false, posix.Failf(int(text[0]), "%s", text[1:n])
+			case err != unix.EINTR:
+				return n == 0, about(j.config.command[0], err)
 			}
 		}
-		if len(j.interrupted) > 0 { // which a supervisor has yet to see
-			return 0, interruption{unix.SIGTERM}
+		if len(j.interrupted) > 0 { // it stays there for whoever acts on it
+			return false, interruption{unix.SIGTERM}
 		}
 		if p, err := posix.ReadStat(pid); err == nil && (p.State == 'T' || p.State == 't') {
 			if stopped.IsZero() {
 				stopped = time.Now()
 			}
 			if time.Since(stopped) > stageStopped {
-				return 0, fmt.Errorf("pid %d was to become the command, but is stopped again and again", pid)
+				return false, fmt.Errorf("pid %d was to become the command, but is stopped again and again", pid)
 			}
 			unix.Kill(pid, unix.SIGCONT)
 		}
 		if !time.Now().Before(deadline) {
-			return 0, fmt.Errorf("%s: user %s cannot execute it within %v: a file system that does not answer, or a lease?", j.name(), posix.Escape(j.user), stageLimit)
+			return false, fmt.Errorf("%s: user %s cannot execute it within %v: a file system that does not answer, or a lease?", j.name(), posix.Escape(j.user), stageLimit)
 		}
 	}
 }
@@ -135,8 +128,8 @@ func secondStage(talk int, args []string) (status int) {
 	c := &config{user: args[0], dir: args[1], command: args[2:]}
 	_, user, err := c.lookupUser()
 	if err == nil {
-		j := &job{config: c, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}, User: user}}
-		err = j.become(func() error {
+		j := &job{config: c, as: user, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}}}
+		err = j.execute(func() error {
 			if err := say(0, ""); err != nil {
 				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)
 			}
@@ -146,8 +139,42 @@ func secondStage(talk int, args []string) (status int) {
 			return nil
 		})
 	}
-	var text strings.Builder
-	status = posix.Report(&text, "", err, posix.StatusFailed)
-	say(status, strings.TrimSuffix(strings.TrimPrefix(text.String(), ": "), "\n"))
+	status = posix.StatusFailed
+	if f := (*posix.Failure)(nil); errors.As(err, &f) {
+		status = f.Status
+	}
+	say(status, err.Error())
 	return status
+}
+
+// lookupUser finds the user of -u, and the identity to take on, which is nil if
+// that user runs daemonize already.
+func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
+	if c.user == "" {
+		return nil, nil, nil
+	}
+	name, group, hasGroup := strings.Cut(c.user, ":")
+	user, err := posix.LookupUser(name)
+	gid := user.GID
+	if hasGroup && err == nil {
+		gid, err = posix.LookupGroup(group)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (only /etc/passwd and /etc/group count; from elsewhere: setpriv --reuid=%s --regid=%s --init-groups daemonize ...)",
+			err, posix.Escape(name), posix.Escape(cmp.Or(group, "GROUP")))
+	}
+	if gid < 0 {
+		return nil, nil, fmt.Errorf("%s: a number that is not in /etc/passwd needs its group said: -u %[1]s:%[1]s", name)
+	}
+	if euid := unix.Geteuid(); euid != 0 {
+		if user.UID == euid && gid == unix.Getegid() {
+			return &user, nil, nil
+		}
+		return nil, nil, fmt.Errorf("%s: only root can run a command as another user", posix.Escape(c.user))
+	}
+	groups, err := posix.SupplementaryGroups(user.Name, gid)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &user, &posix.Identity{UID: user.UID, GID: gid, Groups: groups}, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +17,9 @@ import (
 // job is one start under way.
 type job struct {
 	*config
-	files   []string // what the command's name may mean
-	argv    []string
+	as      *posix.Identity // whom the command is to run as; nil: the caller
 	command *posix.Command
+	files   []string // what the command's name may mean, in the order of PATH
 
 	lockfile, pidfile *posix.Pidfile
 	notify            *notifySocket
@@ -43,18 +42,14 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 			j.undo()
 		}
 	}()
-	if err := j.prepare(); err != nil {
+	if err := j.plan(); err != nil {
 		return err
 	}
 	if c.stays() { // from before there is anything to clean up
-		interrupted := make(chan os.Signal, 1)
-		signal.Notify(interrupted, unix.SIGTERM, unix.SIGINT)
-		j.interrupted = interrupted
+		j.interrupted = heed(unix.SIGTERM, unix.SIGINT)
 	}
 	if c.supervised { // from before a pidkill can see it as one
-		asked := make(chan os.Signal, 1)
-		signal.Notify(asked, unix.SIGUSR1)
-		j.asked = asked
+		j.asked = heed(unix.SIGUSR1)
 	}
 	if err := j.acquire(); err != nil {
 		return err
@@ -102,36 +97,29 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	return nil
 }
 
-// prepare finds out what can be known before anything is touched.
-func (j *job) prepare() error {
-	user, id, err := j.lookupUser()
+// heed has signals come by a channel, one at a time, from now on.
+func heed(signals ...os.Signal) <-chan os.Signal {
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, signals...)
+	return came
+}
+
+// plan finds out what can be known before anything is touched.
+func (j *job) plan() error {
+	user, as, err := j.lookupUser()
 	if err != nil {
 		return err
 	}
-	j.command = &posix.Command{Env: j.environment(user), User: id}
 	if j.supervised {
 		if err := j.rememberNames(); err != nil {
 			return err
 		}
 	}
-	if id != nil {
+	j.as, j.command = as, &posix.Command{Argv: j.config.command, Env: j.environment(user)}
+	if as != nil {
 		return nil // the command is looked for as that user
 	}
 	return j.find()
-}
-
-// find finds out which files the command's name may mean.
-func (j *job) find() (err error) {
-	path, _ := lookup(j.command.Env, "PATH")
-	j.files, err = candidates(j.config.command[0], path)
-	if err != nil {
-		return err
-	}
-	j.argv = j.config.command
-	if strings.Contains(j.argv[0], "/") {
-		j.argv = append(j.files[:1:1], j.argv[1:]...) // true also in another directory
-	}
-	return nil
 }
 
 // rememberNames makes the names absolute that are looked for anew later, when
@@ -148,16 +136,6 @@ func (j *job) rememberNames() (err error) {
 		}
 	}
 	j.config.command = command
-	return err
-}
-
-// again finds out what the names of the logs, of the command and of its
-// directory lead to by now, for the next run.
-func (j *job) again() error {
-	err := j.reopen()
-	if err == nil && j.command.User == nil { // else the second stage does the rest
-		err = cmp.Or(j.find(), j.enter())
-	}
 	return err
 }
 
@@ -192,11 +170,11 @@ func (j *job) open() (err error) {
 		return err
 	}
 	if j.ready >= 0 {
-		if j.notify, err = listen(j.command.User); err != nil {
+		if j.notify, err = listen(j.as); err != nil {
 			return fmt.Errorf("cannot make a socket for readiness: %w", err)
 		}
 	}
-	if j.command.User == nil {
+	if j.as == nil {
 		if err := j.enter(); err != nil {
 			return err
 		}
@@ -212,7 +190,7 @@ func (j *job) open() (err error) {
 func (j *job) launch() error {
 	env := j.command.Env
 	if j.notify != nil {
-		j.command.Env = set(slices.Clone(env), "NOTIFY_SOCKET", j.notify.path)
+		j.command.Env = putenv(slices.Clone(env), "NOTIFY_SOCKET="+j.notify.path)
 	}
 	began := time.Now()
 	pid, err := j.spawn()
@@ -226,7 +204,7 @@ func (j *job) launch() error {
 			group.End(ending, group.Wait)
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
-		if j.command.User != nil {
+		if j.as != nil {
 			if h, err := posix.Pin(pid); err == nil {
 				go tellEnd(h)
 			}
@@ -254,14 +232,13 @@ func tellEnd(h *posix.Handle) {
 
 // spawn starts the command, once the logs have been emptied.
 func (j *job) spawn() (pid int, err error) {
-	if j.command.User != nil {
-		j.command.Argv = j.config.command
+	if j.as != nil {
 		return j.spawnAs(j.command, j.empty)
 	}
 	if err := j.empty(); err != nil {
 		return 0, err
 	}
-	err = j.try(func() (err error) {
+	err = j.execvp(func() (err error) {
 		pid, err = j.command.Spawn()
 		return err
 	})
@@ -281,27 +258,37 @@ func (j *job) replace() error {
 	if err := j.command.CloseOthers(); err != nil {
 		return err
 	}
-	return j.become(j.empty)
+	return j.execute(j.empty)
 }
 
-// become turns daemonize into the command, as its user. Ready is called when
+// execute turns daemonize into the command, as its user. Ready is called when
 // only execve(2) can still fail. It returns only with an error.
-func (j *job) become(ready func() error) error {
-	return j.command.User.Become(func() error {
-		if j.command.User != nil {
-			if err := cmp.Or(j.find(), j.enter()); err != nil {
+func (j *job) execute(ready func() error) error {
+	return j.as.Become(func() error {
+		if j.as != nil {
+			if err := j.locate(); err != nil {
 				return err
 			}
 		}
 		if err := ready(); err != nil {
 			return err
 		}
-		return j.try(j.command.Exec)
+		return j.execvp(j.command.Exec)
 	})
 }
 
-// undo removes what a start that failed has made. The command is gone, or it
-// cannot go and has the locks open: so they are taken from it, as the last.
+// resolveAgain finds out what the names of the logs, of the command and of its
+// directory lead to by now, for the next run.
+func (j *job) resolveAgain() error {
+	err := j.reopen()
+	if err == nil && j.as == nil { // else the second stage does the rest
+		err = j.locate()
+	}
+	return err
+}
+
+// undo removes what a start that failed has made. Unlock, at the end, takes the
+// locks also from a command that could not be ended and has them open.
 func (j *job) undo() {
 	j.notify.close()
 	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Path)) {
@@ -316,8 +303,8 @@ func (j *job) undo() {
 	}
 }
 
-// leaves tells whether a command that ran has left somebody outside its group,
-// who has the file locked, and says who that is.
+// leaves tells whether a command that ran has left processes outside its group
+// that have the file locked, and says which.
 func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
 	if j.group == nil {
 		return false
@@ -327,69 +314,4 @@ func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
 		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Path), posix.DescribeAll(heirs), remedy)
 	}
 	return len(heirs) > 0
-}
-
-// lookupUser finds the user of -u, and whom to become: nobody, if that is
-// who runs daemonize already.
-func (c *config) lookupUser() (*posix.User, *posix.Identity, error) {
-	if c.user == "" {
-		return nil, nil, nil
-	}
-	name, group, hasGroup := strings.Cut(c.user, ":")
-	user, err := posix.LookupUser(name)
-	gid := user.GID
-	if hasGroup && err == nil {
-		gid, err = posix.LookupGroup(group)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w (only /etc/passwd and /etc/group count; from elsewhere: setpriv --reuid=%s --regid=%s --init-groups daemonize ...)",
-			err, posix.Escape(name), posix.Escape(cmp.Or(group, "GROUP")))
-	}
-	if gid < 0 {
-		return nil, nil, fmt.Errorf("%s: a number that is not in /etc/passwd needs its group said: -u %[1]s:%[1]s", name)
-	}
-	if euid := unix.Geteuid(); euid != 0 {
-		if user.UID == euid && gid == unix.Getegid() {
-			return &user, nil, nil
-		}
-		return nil, nil, fmt.Errorf("%s: only root can run a command as another user", posix.Escape(c.user))
-	}
-	groups, err := posix.SupplementaryGroups(user.Name, gid)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &user, &posix.Identity{UID: user.UID, GID: gid, Groups: groups}, nil
-}
-
-// enter changes to the command's directory. PWD follows, where it is set.
-func (j *job) enter() error {
-	err := unix.Chdir(j.dir)
-	if _, ok := lookup(j.command.Env, "PWD"); ok && err == nil {
-		var dir string
-		dir, err = unix.Getwd()
-		j.command.Env = set(j.command.Env, "PWD", dir)
-	}
-	return about(j.dir, err)
-}
-
-// checkKept makes sure of the caller's descriptors that are asked for, before
-// daemonize opens anything itself.
-func (c *config) checkKept() error {
-	// The runtime has descriptors of its own: those have the flag, and nothing
-	// inherited has it.
-	open := func(fd int) bool {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		return err == nil && flags&unix.FD_CLOEXEC == 0
-	}
-	for _, fd := range c.keep {
-		if !open(fd) {
-			return fmt.Errorf("-k: descriptor %d: not open", fd)
-		}
-	}
-	for _, name := range []string{c.stdin, c.stdout, c.stderr} {
-		if fd, ok := callers(name); ok && !open(fd) {
-			return about(name, unix.EBADF)
-		}
-	}
-	return nil
 }

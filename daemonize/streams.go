@@ -3,8 +3,8 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +12,26 @@ import (
 	"procgroup/internal/posix"
 )
 
+// checkKept makes sure of the caller's descriptors that are asked for, before
+// daemonize opens anything itself.
+func (c *config) checkKept() error {
+	for _, fd := range c.keep {
+		if !posix.Inherited(fd) {
+			return fmt.Errorf("-k: descriptor %d: not open", fd)
+		}
+	}
+	for _, name := range []string{c.stdin, c.stdout, c.stderr} {
+		if fd, ok := callers(name); ok && !posix.Inherited(fd) {
+			return about(name, unix.EBADF)
+		}
+	}
+	return nil
+}
+
 // openStreams opens what becomes descriptors 0, 1 and 2 of the command. Files
 // that it creates are the user's. Nothing is emptied yet.
 func (j *job) openStreams() (err error) {
 	files := &j.command.Files
-	null := -1 // one description for all, for speed
 	for fd, name := range [3]string{j.stdin, j.stdout, j.stderr} {
 		own, isOwn := callers(name)
 		switch {
@@ -25,15 +40,12 @@ func (j *job) openStreams() (err error) {
 		case name == "" && j.kept(fd):
 			files[fd] = fd
 		case name == "" && fd == 2:
-			files[2] = files[1]
-		case name == "" && null >= 0:
-			files[fd] = null
+			// It is shared below.
 		case name == "":
 			name = "/dev/null"
-			null, err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
-			files[fd] = null
+			files[fd], err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		case fd == 0:
-			files[0], err = j.openInput(name)
+			files[fd], err = j.openInput(name)
 		case feeds(name):
 			files[fd], err = j.openPipe(name)
 		default:
@@ -62,9 +74,9 @@ func (j *job) share(stdout, stderr int) bool {
 // kept tells whether a standard stream stays the caller's, unless it is named.
 func (j *job) kept(fd int) bool { return j.foreground || slices.Contains(j.keep, fd) }
 
-// callers is the descriptor of daemonize's caller that a name stands for. It
-// is meant itself: to open what it leads to once more would fail on a socket
-// and after su(1), and write to a file from its beginning.
+// callers is the descriptor of daemonize's caller that a name stands for. The
+// command gets that descriptor itself. To open once more what it leads to would
+// fail on a socket and after su(1), and write to a file from its beginning.
 func callers(name string) (fd int, ok bool) {
 	if i := slices.Index([]string{"/dev/stdin", "/dev/stdout", "/dev/stderr"}, name); i >= 0 {
 		return i, true
@@ -73,8 +85,8 @@ func callers(name string) (fd int, ok bool) {
 	if !ok {
 		digits, ok = strings.CutPrefix(name, "/proc/self/fd/")
 	}
-	fd, err := number(digits, 10, 0, math.MaxInt32, "")
-	return fd, ok && err == nil
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return int(n), ok && err == nil
 }
 
 // duplicate makes a descriptor for the same open file.
@@ -140,35 +152,36 @@ func (j *job) openOutput(name string) (int, error) {
 	}
 	defer entry.Close()
 	const flags = unix.O_WRONLY | unix.O_APPEND
-	fd, err := j.openFile(entry, flags)
+	fd, err := -1, error(unix.EEXIST)
 	created := false
-	for n := 0; n < 10 && err == unix.ENOENT; n++ {
-		fd, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o640)
-		if created = err == nil; err == unix.EEXIST { // another daemon's start was quicker
-			fd, err = j.openFile(entry, flags)
+	for n := 0; n < 10 && err == unix.EEXIST; n++ { // which another daemon's start has just made
+		if fd, err = j.openFile(entry, flags); err == unix.ENOENT {
+			fd, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o640)
+			created = err == nil
 		}
 	}
-	switch user := j.command.User; {
+	switch {
 	case err == unix.ENXIO:
 		return -1, fmt.Errorf("nobody reads from this FIFO or socket: %w", err)
 	case err != nil:
 		return -1, err
 	case created:
-		if err = unix.Fchmod(fd, 0o640); err == nil && user != nil {
-			err = unix.Fchown(fd, user.UID, user.GID)
+		if err = unix.Fchmod(fd, 0o640); err == nil && j.as != nil {
+			err = unix.Fchown(fd, j.as.UID, j.as.GID)
 		}
 	case isType(fd, unix.S_IFCHR):
-		// The device for tests of full disks says so at once.
+		// /dev/full, by which full disks are tested, says so at once.
 		_, err = unix.Write(fd, nil)
 	}
 	return fd, cmp.Or(err, unix.SetNonblock(fd, false))
 }
 
-// openFile opens a file that exists. Where others may add names to root's directory,
-// theirs could be made by anybody: it is root's, or the user's of the command.
+// openFile opens a file that exists. Where others may add names to root's
+// directory, anybody could have put the file there: it is refused if it is
+// neither root's nor the command's user's.
 func (j *job) openFile(entry *posix.Entry, flags int) (int, error) {
 	fd, err := entry.Open(flags, 0)
-	if r := entry.Rights; err == nil && entry.Shared && r != nil && (j.command.User == nil || r.UID != j.command.User.UID) {
+	if r := entry.Rights; err == nil && entry.Shared && r != nil && (j.as == nil || r.UID != j.as.UID) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("refused: %s, who could have put it there", entry)
 	}

@@ -133,8 +133,8 @@ func (s *supervisor) reap() {
 		for _, l := range s.loggers {
 			if l.pid == pid {
 				if l.pipe[0] >= 0 { // else it is to end
-					s.say("%s; starting it again", l.end(status))
-					for _, line := range l.said() {
+					s.say("%s; starting it again", l.howEnded(status))
+					for _, line := range l.complaints() {
 						s.say("%s", line)
 					}
 				}
@@ -152,7 +152,7 @@ func (s *supervisor) startLogger(l *logger) {
 		return
 	}
 	if time.Since(l.began) >= time.Second {
-		err := l.start(s.command)
+		err := l.start()
 		if err == nil {
 			return
 		}
@@ -267,7 +267,7 @@ func (s *supervisor) restart() bool {
 
 // begin starts another run.
 func (s *supervisor) begin() error {
-	if err := s.again(); err != nil {
+	if err := s.resolveAgain(); err != nil {
 		return err
 	}
 	if s.pidfile != nil {
@@ -298,7 +298,7 @@ func (s *supervisor) finish() {
 	close(s.lines)
 	s.lines = nil
 	for _, l := range s.loggers {
-		l.last(s.command)
+		l.leave()
 	}
 	select {
 	case <-s.said:
@@ -342,7 +342,7 @@ func (s *supervisor) speak(lines <-chan string) {
 // for the end of the caller's, and leaves the caller's directory, if it is not
 // in the command's already.
 func (j *job) adopt() {
-	if j.command.User != nil {
+	if j.as != nil {
 		unix.Chdir("/")
 	}
 	files := &j.command.Files

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 	"strconv"
@@ -44,38 +45,38 @@ func IDText(id int) string { return strconv.FormatUint(uint64(uint32(id)), 10) }
 
 // UserName is the name of a user, else the number.
 func UserName(uid int) string {
-	number := IDText(uid)
-	if u, err := LookupUser(number); err == nil && u.UID == uid {
+	text := IDText(uid)
+	if u, err := LookupUser(text); err == nil && u.UID == uid {
 		return u.Name
 	}
-	return number // somebody else has it for a name
+	return text // which is somebody else's name
 }
 
 // GroupName is the name of a group, else the number.
 func GroupName(gid int) string {
-	name := strconv.Itoa(gid)
-	fields(groupFile, 3, func(f []string) bool {
-		id, ok := parseID(f[2])
-		found := ok && id == gid
-		if found {
-			name = f[0]
+	var err error
+	for f := range entries(groupFile, 3, &err) {
+		if id, ok := parseID(f[2]); ok && id == gid {
+			return f[0]
 		}
-		return found
-	})
-	return name
+	}
+	return IDText(gid)
 }
 
 func findUser(path, word string) (u User, err error) {
 	id, isID := parseID(word)
-	err = fields(path, 7, func(f []string) bool {
+	for f := range entries(path, 7, &err) {
 		uid, ok := parseID(f[2])
 		gid, ok2 := parseID(f[3])
-		named := ok && ok2 && f[0] == word
-		if named || ok && ok2 && isID && uid == id && u.Name == "" {
-			u = User{f[0], uid, gid, f[5], f[6]}
+		entry := User{f[0], uid, gid, f[5], f[6]}
+		switch {
+		case !ok || !ok2:
+		case f[0] == word:
+			return entry, nil
+		case isID && uid == id && u.Name == "": // unless it is a name further on
+			u = entry
 		}
-		return named
-	})
+	}
 	switch {
 	case u.Name != "":
 		return u, nil
@@ -88,20 +89,15 @@ func findUser(path, word string) (u User, err error) {
 }
 
 func findGroup(path, word string) (gid int, err error) {
-	found := false
-	err = fields(path, 3, func(f []string) bool {
-		if f[0] == word {
-			gid, found = parseID(f[2])
+	for f := range entries(path, 3, &err) {
+		if id, ok := parseID(f[2]); ok && f[0] == word {
+			return id, nil
 		}
-		return found
-	})
-	if !found {
-		gid, found = parseID(word)
 	}
-	switch {
-	case found:
-		return gid, nil
-	case err == nil:
+	if id, ok := parseID(word); ok {
+		return id, nil
+	}
+	if err == nil {
 		err = fmt.Errorf("%s: unknown group", Escape(word))
 	}
 	return 0, err
@@ -109,13 +105,12 @@ func findGroup(path, word string) (gid int, err error) {
 
 func findMember(path, user string, gid int) (gids []int, err error) {
 	gids = []int{gid}
-	err = fields(path, 4, func(f []string) bool {
+	for f := range entries(path, 4, &err) {
 		id, ok := parseID(f[2])
 		if ok && !slices.Contains(gids, id) && slices.Contains(strings.Split(f[3], ","), user) {
 			gids = append(gids, id)
 		}
-		return false
-	})
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -132,21 +127,24 @@ func parseID(s string) (id int, ok bool) {
 	return int(n), true
 }
 
-// fields goes through the lines of passwd(5) or group(5) that have at least so
-// many fields and a name, until done. A line of more than 1 MiB is an error,
-// so that memory is bounded.
-func fields(path string, least int, done func([]string) bool) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if f := strings.Split(lines.Text(), ":"); len(f) >= least && f[0] != "" && done(f) {
-			return nil
+// entries goes through the lines of passwd(5) or group(5), split into fields,
+// that have at least so many of them and a name. When it is through, err says
+// what could not be read. A line of more than 1 MiB is an error, so that memory
+// is bounded.
+func entries(path string, least int, err *error) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		var file *os.File
+		if file, *err = os.Open(path); *err != nil {
+			return
 		}
+		defer file.Close()
+		lines := bufio.NewScanner(file)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if f := strings.Split(lines.Text(), ":"); len(f) >= least && f[0] != "" && !yield(f) {
+				return
+			}
+		}
+		*err = lines.Err()
 	}
-	return lines.Err()
 }

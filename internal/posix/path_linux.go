@@ -16,11 +16,11 @@ type Entry struct {
 	Rights *Identity // the user who controls the file, which Open may find out; nil: nobody but the caller, or root
 	Shared bool      // the directory is root's, and others may add names to it
 
-	judged bool      // the caller is root, for whom it matters who controls what
+	judged bool      // it matters who controls what, as the caller is root
 	log    bool      // no pidfile: links are followed, and a mode may be lax
-	owner  *Identity // the user whom the directory belongs to; nil: root
-	dir    int       // O_PATH
-	name   string    // which may not exist
+	owner  *Identity // the user who controls the directory; nil: nobody but the caller, or root
+	dir    int       // the directory, opened with O_PATH; -1: closed
+	name   string    // in the directory, where there may be nothing of that name; "": the directory itself
 	magic  bool      // it is a link of proc(5), which only the kernel can follow
 	theirs string    // the path of what belongs to the user of Rights
 }
@@ -30,14 +30,14 @@ func (e *Entry) String() string {
 	return fmt.Sprintf("%s belongs to user %s", Escape(e.theirs), Escape(UserName(e.Rights.UID)))
 }
 
-// Resolve finds the directory of path. Root goes there step by step. The first
-// directory that another user owns hands the rest of the way to that user,
-// with whose rights it is gone, and with whose rights the file is opened. What
-// two users control, or everybody, is refused.
+// Resolve finds the directory of path. For root it goes there component by
+// component. The first directory that another user owns hands the rest of the
+// way to that user: it is gone with the user's rights, and the file is opened
+// with them. What two users control, or everybody, is refused.
 //
-// A pidfile (log is false) decides who is signalled. It may be no link, and in
-// no directory of root's that a group may change. The mode's bits for the
-// group tell also of access control lists: their mask is there (acl(5)).
+// A pidfile (log is false) decides who is signalled. So it may be no link, and
+// in no directory of root's that a group may change. The mode's bits for the
+// group tell also of access control lists, whose mask they are (acl(5)).
 //
 // Errors are those of open(2), or say what is refused.
 func Resolve(path string, log bool) (*Entry, error) { return resolve(path, log, false) }
@@ -48,7 +48,7 @@ func resolve(path string, log, force bool) (*Entry, error) {
 	w := &walk{Entry: e}
 	err := w.begin(path)
 	for err == nil && !w.arrived {
-		err = e.owner.Do(w.on)
+		err = e.owner.Do(w.proceed)
 	}
 	if err != nil {
 		e.Close()
@@ -77,61 +77,67 @@ func amongOthers() bool {
 // maxLinks is the kernel's own limit: path_resolution(7).
 const maxLinks = 40
 
-// walk is a way under way.
+// walk is a path on the way to its Entry, whose directory is the one that has
+// been reached so far.
 type walk struct {
 	*Entry
-	rest    string // of the path
-	done    string // for messages
-	links   int
+	ahead   string // the part of the path that is still to go
+	behind  string // the way to the directory, for messages
+	links   int    // that have been followed
 	device  uint64 // of the directory
 	arrived bool
 }
 
-// on goes on until it arrives, or the rest of the way is another user's.
-func (w *walk) on() error {
-	for user := w.owner; user == w.owner; {
-		name, rest, more := strings.Cut(w.rest, "/")
+// proceed goes on until it arrives, or until the directory is another user's,
+// with whose rights the caller is to go on.
+func (w *walk) proceed() error {
+	for user := w.owner; user == w.owner && !w.arrived; {
+		name, ahead, more := strings.Cut(w.ahead, "/")
+		w.name = name
+		if !more && !w.log {
+			w.arrived = true
+			break
+		}
+		err := error(unix.ENOTDIR)
 		if more {
-			err := w.enter(w.dir, name, rest, unix.O_NOFOLLOW)
-			if err == nil {
-				continue
-			}
-			if err != unix.ENOTDIR {
-				return err
-			}
+			err = w.enter(w.dir, name, ahead, unix.O_NOFOLLOW)
 		}
-		if w.name = name; !more && !w.log {
-			w.arrived = true
-			return nil
+		if err == unix.ENOTDIR { // a link, perhaps, or the last component
+			err = w.follow(ahead, more)
 		}
-		buf := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(w.dir, name, buf)
-		if err != nil && !more { // no link, or nothing there: opening it will tell
-			w.arrived = true
-			return nil
-		}
-		w.links++
-		switch {
-		case err == unix.EINVAL:
-			return unix.ENOTDIR
-		case err != nil:
-			return err
-		case w.Shared:
-			return fmt.Errorf("%w: %s is a symbolic link, and others could have made it", ErrRefused, Escape(w.at(name)))
-		case w.links > maxLinks:
-			return unix.ELOOP
-		case !w.onProc():
-			err = w.begin(string(buf[:n]) + w.rest[len(name):])
-		case w.owner != nil:
-			return unix.ELOOP // where the user does not get otherwise: /proc/self/cwd, for us
-		case more:
-			err = w.enter(w.dir, name, rest, 0)
-		default:
-			w.magic, w.arrived = true, true
-		}
-		if err != nil || w.arrived {
+		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// follow goes where the name leads, if it is that of a symbolic link. More
+// tells whether there is more of the path ahead; if not, any other name is
+// where the path leads.
+func (w *walk) follow(ahead string, more bool) error {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(w.dir, w.name, buf)
+	w.links++
+	switch {
+	case err != nil && !more:
+		w.arrived = true // if there is nothing of that name, Open will tell
+	case err == unix.EINVAL:
+		return unix.ENOTDIR
+	case err != nil:
+		return err
+	case w.Shared:
+		return fmt.Errorf("%w: %s is a symbolic link, and others could have made it", ErrRefused, Escape(w.at(w.name)))
+	case w.links > maxLinks:
+		return unix.ELOOP
+	case fileSystem(w.dir) != unix.PROC_SUPER_MAGIC:
+		return w.begin(string(buf[:n]) + w.ahead[len(w.name):])
+	case w.owner != nil:
+		return unix.ELOOP // /proc/self/cwd, for one, is ours: the user would get where the user's rights do not lead
+	case more:
+		return w.enter(w.dir, w.name, ahead, 0)
+	default: // one of the caller's own descriptors, most likely
+		w.magic, w.judged, w.arrived = true, false, true
 	}
 	return nil
 }
@@ -144,24 +150,20 @@ func (w *walk) begin(path string) error {
 	case w.dir < 0:
 		return w.enter(unix.AT_FDCWD, ".", path, 0)
 	}
-	w.rest = path
+	w.ahead = path
 	return nil
 }
 
-// enter goes to a directory from which the rest of the way is that, and finds
-// out who controls it. O_DIRECTORY has the kernel mount what is mounted on
-// demand (autofs).
-func (w *walk) enter(at int, name, rest string, flags int) error {
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(at, name, flags|unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		return err
-	})
+// enter opens the directory of that name in the directory at, from which ahead
+// is still to go, and finds out who controls it. O_DIRECTORY has the kernel
+// mount what is mounted on demand (autofs).
+func (w *walk) enter(at int, name, ahead string, flags int) error {
+	fd, err := openat(at, name, flags|unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
 	w.Close()
-	w.dir, w.done, w.rest = fd, w.at(name), strings.TrimLeft(rest, "/")
+	w.dir, w.behind, w.ahead = fd, w.at(name), strings.TrimLeft(ahead, "/")
 	if !w.judged {
 		return nil
 	}
@@ -180,35 +182,34 @@ func (w *walk) enter(at int, name, rest string, flags int) error {
 	return w.judge(uid, int(st.Gid), st.Mode)
 }
 
-// judge takes note of whose a directory is.
+// judge notes whether a user controls the directory, and refuses it if two do,
+// or everybody.
 func (w *walk) judge(uid, gid int, mode uint16) error {
-	sticky := mode&unix.S_ISVTX != 0 // others can add names, and change none
+	sticky := mode&unix.S_ISVTX != 0 // others can add names, but change none
 	w.Shared = uid == 0 && mode&0o022 != 0
 	switch {
 	case mode&unix.S_IWOTH != 0 && !sticky:
-		return byEverybody(w.done)
+		return byEverybody(w.behind)
 	case uid != 0 && w.owner == nil:
-		w.owner, w.theirs = identityOf(uid), w.done
+		w.owner, w.theirs = identityOf(uid), w.behind
 	case uid != 0 && uid != w.owner.UID:
-		return twoUsers(w.done, uid, w.owner.UID)
+		return twoUsers(w.behind, uid, w.owner.UID)
 	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
-		return byGroup(w.done, gid)
+		return byGroup(w.behind, gid)
 	}
 	return nil
 }
 
-// at is the path of a name in the directory, as far as it has been gone.
+// at is the path of a name in the directory, for messages.
 func (w *walk) at(name string) string {
 	switch {
-	case name == "/" || w.done == "" || w.done == ".":
+	case name == "/" || w.behind == "" || w.behind == ".":
 		return name
-	case w.done == "/":
+	case w.behind == "/":
 		return "/" + name
 	}
-	return w.done + "/" + name
+	return w.behind + "/" + name
 }
-
-func (w *walk) onProc() bool { return fileSystem(w.dir) == unix.PROC_SUPER_MAGIC }
 
 // fileSystem is the type of the file system that an open file is on, as
 // statfs(2) has it, but without a sign on any CPU; 0 if it does not tell.
@@ -224,9 +225,9 @@ func fileSystem(fd int) uint32 {
 // directory is on, whatever owners that program reports; 0 where it is none.
 func fuseUser(fd int) (uid int) {
 	if m := mountOf(fd); strings.HasPrefix(m.kind, "fuse") {
-		_, number, _ := strings.Cut(m.options, ",user_id=")
-		number, _, _ = strings.Cut(number, ",")
-		uid, _ = parseID(number)
+		_, text, _ := strings.Cut(m.options, ",user_id=")
+		text, _, _ = strings.Cut(text, ",")
+		uid, _ = parseID(text)
 	}
 	return uid
 }
@@ -234,13 +235,13 @@ func fuseUser(fd int) (uid int) {
 // Open opens the entry, never through a symbolic link, and never waiting for
 // the other end of a FIFO. For root, what a user controls is opened with that
 // user's rights, and is a regular file unless root has put it where it is. Mode
-// is for one that is created, whatever the umask.
+// is that of a file which is created, whatever the umask.
 func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 	if e.name == "" {
 		return -1, unix.EISDIR
 	}
 	user := e.owner
-	if e.judged && user == nil && !e.magic && flags&unix.O_CREAT == 0 {
+	if e.judged && user == nil && flags&unix.O_CREAT == 0 {
 		var st unix.Stat_t
 		if err := e.Stat(&st); err != nil {
 			return -1, err
@@ -253,33 +254,36 @@ func (e *Entry) Open(flags int, mode uint32) (fd int, err error) {
 		flags |= unix.O_NOFOLLOW
 	}
 	if flags&unix.O_CREAT != 0 {
-		defer unix.Umask(unix.Umask(0)) // the mode is what is asked for
+		defer unix.Umask(unix.Umask(0))
 	}
 	err = user.Do(func() error {
-		return retry(func() error {
-			fd, err = unix.Openat(e.dir, e.name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
-			return err
-		})
+		fd, err = openat(e.dir, e.name, flags|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
+		return err
 	})
 	if err != nil {
 		return -1, err
 	}
-	if e.judged && !e.magic && flags&unix.O_EXCL == 0 {
-		err = e.judgeFile(fd, user)
-	}
-	if err != nil {
-		// What was just created goes, unless another start has locked it since.
-		if flags&unix.O_EXCL != 0 && flock(fd, unix.LOCK_EX) != unix.EWOULDBLOCK {
-			e.Unlink()
+	if e.judged && flags&unix.O_EXCL == 0 { // else it is new, and as it is to be
+		if err := e.judgeFile(fd, user); err != nil {
+			unix.Close(fd)
+			return -1, err
 		}
-		unix.Close(fd)
-		return -1, err
 	}
 	e.Rights = user
 	return fd, nil
 }
 
-// judgeFile looks at what was opened, with the rights of that user.
+// openat is openat(2) of a descriptor that execve(2) closes.
+func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
+	err = retry(func() error {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	return fd, err
+}
+
+// judgeFile refuses what was opened with the rights of that user (nil: root's)
+// if it is not a file that this user alone can have put there and can write.
 func (e *Entry) judgeFile(fd int, user *Identity) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -295,7 +299,7 @@ func (e *Entry) judgeFile(fd int, user *Identity) error {
 	case e.Shared && st.Nlink > 1:
 		return fmt.Errorf("%w: it has other names (hard links), and others could have made this one", ErrRefused)
 	case e.Shared && int(st.Uid) != owner:
-		return ErrMoved
+		return ErrMoved // since Open asked whose it is
 	case e.log:
 	case st.Mode&unix.S_IWOTH != 0:
 		return fmt.Errorf("%w: has a service made it, start that by daemonize -m 022", byEverybody(e.Path))

@@ -21,8 +21,8 @@ const noGroup = 65534
 // identityOf is the user who owns something, with the groups that /etc knows.
 func identityOf(uid int) *Identity {
 	id := &Identity{UID: uid, GID: noGroup}
-	number := IDText(uid)
-	if u, err := LookupUser(number); err == nil && u.UID == uid && u.Name != number {
+	text := IDText(uid)
+	if u, err := LookupUser(text); err == nil && u.UID == uid && u.Name != text {
 		id.GID = u.GID
 		id.Groups, _ = SupplementaryGroups(u.Name, u.GID)
 	}

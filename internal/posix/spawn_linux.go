@@ -3,7 +3,6 @@ package posix
 import (
 	"fmt"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"syscall"
@@ -17,9 +16,8 @@ type Command struct {
 	Path    string
 	Argv    []string
 	Env     []string
-	Files   [3]int    // become descriptors 0, 1 and 2
-	Inherit []int     // further descriptors that stay open under their numbers
-	User    *Identity // whom it is for; Spawn and Exec do not change users
+	Files   [3]int // become descriptors 0, 1 and 2
+	Inherit []int  // further descriptors that stay open under their numbers
 }
 
 // Spawn starts the command as the leader of a new process group in the
@@ -44,29 +42,44 @@ func (c *Command) Spawn() (pid int, err error) {
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
-	IgnoreFileSizeSignal() // resetForExec took that back
+	IgnoreFileSizeSignal() // as before resetForExec
 	for _, fd := range c.Inherit {
 		unix.CloseOnExec(fd)
 	}
 	return pid, err
 }
 
-// clearOfInherited returns Files for ForkExec, which uses the few numbers above
-// the highest of them for itself, whatever is open there. A copy above all that
-// is inherited prevents that where it matters; the caller closes it.
+// clearOfInherited returns Files for ForkExec, which overwrites the few numbers
+// above the highest of them. Where the command is to inherit one of those, the
+// file with the highest number is duplicated above all that is inherited. The
+// caller closes the duplicate, above, if it is not -1. (To do so always would
+// be slow: from 64 on the kernel makes room for more descriptors.)
 func (c *Command) clearOfInherited() (files []uintptr, above int, err error) {
 	files = []uintptr{uintptr(c.Files[0]), uintptr(c.Files[1]), uintptr(c.Files[2])}
-	top := max(3, slices.Max(c.Files[:]))
+	highest := slices.Max(c.Files[:])
+	top := max(3, highest)
 	if !slices.ContainsFunc(c.Inherit, func(fd int) bool { return fd > top && fd <= top+4 }) {
 		return files, -1, nil
 	}
-	i := slices.Index(c.Files[:], slices.Max(c.Files[:]))
+	i := slices.Index(c.Files[:], highest)
 	above, err = unix.FcntlInt(files[i], unix.F_DUPFD_CLOEXEC, slices.Max(c.Inherit)+1)
 	if err != nil {
 		return nil, -1, fmt.Errorf("descriptor %d: %w", c.Files[i], err)
 	}
 	files[i] = uintptr(above)
 	return files, above, nil
+}
+
+// Detach starts the command as the leader of a new session, as a copy of the
+// caller: with its standard streams, signals and mask, and every descriptor
+// that the caller has not marked to be closed. Files and Inherit do not count.
+// Errors are those of Spawn.
+func (c *Command) Detach() (pid int, err error) {
+	return syscall.ForkExec(c.Path, c.Argv, &syscall.ProcAttr{
+		Env:   c.Env,
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
 }
 
 // Exec makes the process become the command, with the rights of the calling
@@ -94,10 +107,17 @@ func (c *Command) Exec() error {
 }
 
 // CloseOthers sees to it that of the descriptors from 3 on execve(2) leaves
-// those of Inherit open, and no others.
+// those of Inherit open, and no others, at the same price whatever their number
+// and limit are.
 func (c *Command) CloseOthers() error {
-	if err := closeOnExec(); err != nil {
-		return err
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) != nil {
+		fds, err := openFiles() // Linux before 5.11, or a filter of system calls
+		if err != nil {
+			return err
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+		}
 	}
 	for _, fd := range c.Inherit {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
@@ -107,11 +127,12 @@ func (c *Command) CloseOthers() error {
 	return nil
 }
 
-// resetForExec gives signals and the mask of this thread, which the command
-// inherits, their defaults.
+// resetForExec gives the dispositions of signals and this thread's mask, which
+// the command inherits, their defaults.
 func resetForExec() error {
 	resetSignals()
-	// Tying a goroutine to its thread costs another thread: only where needed.
+	// To tie a goroutine to its thread has the runtime start another one: that
+	// is done only where it is needed.
 	var mask, none unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &mask); err != nil {
 		return err
@@ -123,30 +144,24 @@ func resetForExec() error {
 	return unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
 }
 
-// closeOnExec marks every descriptor from 3 on, at the same price whatever
-// their number and limit are.
-func closeOnExec() error {
-	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
-		return nil
-	}
-	fds, err := openFiles() // Linux before 5.11, or a filter of system calls
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
-	}
-	return err
-}
-
 // CloseInherited closes the descriptors from 3 on that the caller left open,
 // but for those of keep. What the program has opened itself stays.
 func CloseInherited(keep []int) error {
 	fds, err := openFiles()
 	for _, fd := range fds {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC == 0 && !slices.Contains(keep, fd) {
+		if Inherited(fd) && !slices.Contains(keep, fd) {
 			unix.Close(fd)
 		}
 	}
 	return err
+}
+
+// Inherited tells whether a descriptor is open and the caller's: those that the
+// program or its runtime has opened are closed by execve(2), as no inherited
+// one is at first.
+func Inherited(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
 }
 
 // openFiles lists the open descriptors from 3 on. Its own is among them, and
@@ -157,17 +172,6 @@ func openFiles() ([]int, error) {
 		err = fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
 	}
 	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 }), err
-}
-
-// Detach runs the program path again in a new session, which the copy leads,
-// with the caller's standard streams and every descriptor that it inherited.
-// One processor is plenty for it, and Go spends memory on each.
-func Detach(path string, argv []string) (pid int, err error) {
-	return syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Env:   append([]string{"GOMAXPROCS=1"}, os.Environ()...), // the first one counts
-		Files: []uintptr{0, 1, 2},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
 }
 
 // Reap waits for a child to end, and takes its exit status or signal.

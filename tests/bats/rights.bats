@@ -221,6 +221,55 @@ END
     done
 }
 
+@test "a command that becomes a FIFO just before daemonize reads its first line" {
+    need strace
+    as_them sh -c 'echo "exec sleep 1000" >theirs/run; mkfifo -m 755 theirs/fifo; chmod 755 theirs/run'
+    # It has no "#!", so that it is read before the shell gets it.
+    strace -f -qq -o trace -P "$T/theirs/run" -e trace=openat -e inject=openat:delay_enter=2000000:when=1 \
+        daemonize -u "$user:$user" -p app.pid theirs/run 3>&- &
+    tracer=$!
+    eventually 10 grep -q 'openat(.*/theirs/run' trace
+    as_them mv theirs/fifo theirs/run
+    eventually 15 test -s app.pid # and not after the minute that the second stage has
+    kill -KILL "$tracer"
+    end_all # a shell of the user's waits for the FIFO's writer
+}
+
+@test "leases: root's start waits neither for a log's, nor longer than it likes for a command's" {
+    need_python
+    as_them sh -c 'echo >theirs/log; cp /bin/sleep theirs/run; chmod 755 theirs/run'
+    as_them "$PYTHON" -c '
+import fcntl, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN) # somebody wants it
+held = [open("theirs/" + name) for name in ("log", "run")]
+for file in held:
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+open("theirs/leased", "x")
+signal.pause()' 3>&- &
+    track $!
+    eventually 10 test -e theirs/leased
+    run --separate-stderr -125 timeout 20 daemonize_u -p app.pid -o theirs/log sleep 1000
+    [[ $stderr == "daemonize: theirs/log: resource temporarily unavailable" && ! -e app.pid ]] || fail "$stderr"
+
+    daemonize -u "$user:$user" -w 0 -p app.pid theirs/run 1000 3>&- 2>messages &
+    starting=$!
+    waits() {
+        local stage
+        stage=$(pgrep -f "^daemonize: second stage [0-9]+ $user:") &&
+            grep -q "^Uid:.$user.$user.$user" /proc/"$stage"/task/*/status
+    }
+    eventually 10 waits
+    kill -TERM "$starting"
+    ended() { not alive "$starting"; }
+    eventually 15 ended
+    status=0
+    wait "$starting" || status=$?
+    [[ $status -eq 143 && ! -e app.pid ]] || fail "status $status: $(<messages)"
+    end_all # also of who has the lease
+    daemonize_u -p app.pid theirs/run 1000
+    pidkill app.pid
+}
+
 @test "-u: a second stage that cannot talk to the first ends, and so does the start" {
     need_root
     need strace

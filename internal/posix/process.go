@@ -85,25 +85,17 @@ func parseStat(line []byte, p *Process) error {
 	return nil
 }
 
-// number takes a decimal number and a blank before it off the front of b.
+// number takes a decimal number off the front of b, with the blank before it.
+// It has no more than 18 digits, as no field has that is read here, so it fits.
 func number(b []byte) (n int64, rest []byte, ok bool) {
 	b = bytes.TrimPrefix(b, []byte(" "))
-	negative := len(b) > 0 && b[0] == '-'
-	if negative {
-		b = b[1:]
-	}
-	i := 0
-	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
-		if i == 18 { // more would overflow, and no field has as many
-			return 0, nil, false
-		}
-		n = n*10 + int64(b[i]-'0')
-	}
-	if i == 0 || i < len(b) && b[i] != ' ' && b[i] != '\n' {
-		return 0, nil, false
+	rest = bytes.TrimPrefix(b, []byte("-"))
+	negative := len(rest) < len(b)
+	for digits := 0; digits < 18 && len(rest) > 0 && '0' <= rest[0] && rest[0] <= '9'; digits++ {
+		n, rest, ok = n*10+int64(rest[0]-'0'), rest[1:], true
 	}
 	if negative {
 		n = -n
 	}
-	return n, b[i:], true
+	return n, rest, ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\n')
 }

@@ -24,7 +24,7 @@ type column struct {
 }
 
 var columns = [...]column{
-	number("pid", 0, func(p *posix.Process) int { return p.PID }),
+	number("pid", 0, process),
 	number("ppid", 0, func(p *posix.Process) int { return p.PPID }),
 	number("pgid", 0, group),
 	number("sid", 0, session),

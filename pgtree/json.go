@@ -19,26 +19,25 @@ type document struct {
 	buf     []byte
 }
 
-// print writes the processes of all forests, each once, by session.
-func (d *document) print(w io.Writer, forests []forest) error {
+// print writes the processes of the forest, each once, by session.
+func (d *document) print(w io.Writer, f forest) error {
 	var order []int
-	lines, seen := map[int][]line{}, map[int]bool{}
-	for _, f := range forests {
-		for l := range f.lines(false) {
-			p := l.proc
-			if l.kind == aThread || seen[p.PID] {
-				continue
-			}
-			seen[p.PID] = true
-			if lines[p.SID] == nil {
-				order = append(order, p.SID)
-			}
-			lines[p.SID] = append(lines[p.SID], l)
+	sessions, seen := map[int][]*node{}, map[int]bool{}
+	for _, n := range f.lines(false) {
+		p := n.proc
+		if n.kind != aProcess || seen[p.PID] {
+			continue
 		}
+		seen[p.PID] = true
+		if sessions[p.SID] == nil {
+			order = append(order, p.SID)
+		}
+		sessions[p.SID] = append(sessions[p.SID], n)
 	}
 	d.buf = append(d.buf, `{"sessions":[`...)
 	for i, sid := range order {
-		d.session(i, lines[sid])
+		d.comma(i)
+		d.session(sessions[sid])
 		if _, err := w.Write(d.buf); err != nil {
 			return err
 		}
@@ -55,27 +54,26 @@ func (d *document) comma(i int) {
 	}
 }
 
-func (d *document) session(i int, lines []line) {
+func (d *document) session(lines []*node) {
 	p := lines[0].proc
 	foreground := "null"
 	if p.TPGID > 0 {
 		foreground = fmt.Sprint(p.TPGID)
 	}
-	d.comma(i)
 	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
 		p.SID, d.leader(p, session), d.terminal(p), foreground)
 	groups := map[int]bool{}
-	for _, l := range lines {
-		if p := l.proc; !groups[p.PGID] {
+	for _, n := range lines {
+		if p := n.proc; !groups[p.PGID] {
 			d.comma(len(groups))
 			groups[p.PGID] = true
 			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
 		}
 	}
 	d.buf = append(d.buf, "],\n\"processes\":["...)
-	for i, l := range lines {
+	for i, n := range lines {
 		d.comma(i)
-		d.process(l)
+		d.process(n)
 	}
 	d.buf = append(d.buf, "]}"...)
 }
@@ -88,10 +86,10 @@ func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string 
 	return alive
 }
 
-func (d *document) process(l line) {
-	p := l.proc
+func (d *document) process(n *node) {
+	p := n.proc
 	d.buf = fmt.Appendf(d.buf, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
-		p.PID, p.PPID, p.PGID, p.SID, l.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
+		p.PID, p.PPID, p.PGID, p.SID, n.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
 	d.buf = fmt.Appendf(d.buf, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
 		posix.IDText(p.UID), d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
 	if d.threads {

@@ -338,7 +338,7 @@ func TestNarrow(t *testing.T) {
 		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: c.width}
 		g.utf8 = true
 		var b bytes.Buffer
-		g.print(&b, []forest{table.view(nil, aSession, 0)})
+		g.print(&b, everything(table))
 		for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
 			if got := posix.Width([]byte(line)); got > c.width {
 				t.Errorf("at %d: %d cells: %s", c.width, got, line)
@@ -373,7 +373,7 @@ func TestWideHeading(t *testing.T) {
 	var b bytes.Buffer
 	target := &target{number: 4194301, kind: aSession, id: 4194301, in: []bool{true, false}}
 	target.complete(table, false)
-	g.print(&b, []forest{table.view(target.in, target.kind, target.id)})
+	g.print(&b, viewOf(table, target, false))
 	const want = " session 4194302, from 4194301 (a-command-name-), terminal pts/3, leader gone\n"
 	if line := strings.SplitAfter(b.String(), "\n")[3]; !strings.HasSuffix(line, want) || len(line) != 81 {
 		t.Errorf("%d: %q\n%s", len(line), line, &b)
@@ -386,7 +386,7 @@ func TestColors(t *testing.T) {
 	table := testTable(rows)
 	g := testPage(table)
 	g.colored = true
-	g.print(&b, []forest{table.view(nil, aSession, 0)})
+	g.print(&b, everything(table))
 	const want = "\x1b[1msession 5\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[1mshell(5)\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[31mzombie(6) <defunct>\x1b[m\n" +
@@ -430,7 +430,7 @@ func TestLarge(t *testing.T) {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
 		table := testTable(rows)
-		testPage(table).print(io.Discard, []forest{table.view(nil, aSession, 0)})
+		testPage(table).print(io.Discard, everything(table))
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}

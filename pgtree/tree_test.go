@@ -42,10 +42,13 @@ func parseTable(t *testing.T, text string) []posix.Process {
 	return rows
 }
 
-// testTable has the processes of the rows, and the threads.
+// testTable has the processes of the rows, and the threads, and shows them all.
 func testTable(rows []posix.Process) *table {
 	isThread := func(p posix.Process) bool { return p.TGID != p.PID }
 	table := newTable(slices.DeleteFunc(slices.Clone(rows), isThread), func(int) (p posix.Process) { return p })
+	for i := range table.shown {
+		table.shown[i] = true
+	}
 	for _, p := range rows {
 		if isThread(p) {
 			table.threads[p.TGID] = append(table.threads[p.TGID], p)
@@ -56,7 +59,20 @@ func testTable(rows []posix.Process) *table {
 
 func testPage(table *table) *page {
 	tree, _ := parseColumns("tree")
-	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, heads: true}
+	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, heads: true, width: unlimited}
+}
+
+// everything is the view without a target.
+func everything(table *table) forest {
+	t := &target{kind: aPage}
+	t.match(table, func(*posix.Process) bool { return true })
+	return viewOf(table, t, false)
+}
+
+func viewOf(table *table, t *target, byDescent bool) forest {
+	f := make(forest, 1)
+	(&view{table: table, forest: &f, target: t, byDescent: byDescent}).add()
+	return f
 }
 
 func TestTree(t *testing.T) {
@@ -180,7 +196,7 @@ func TestTree(t *testing.T) {
 	} {
 		table := testTable(parseTable(t, c.rows))
 		var b bytes.Buffer
-		testPage(table).print(&b, []forest{table.view(nil, aSession, 0)})
+		testPage(table).print(&b, everything(table))
 		want := strings.ReplaceAll(strings.TrimPrefix(c.want, "\n"), "\t", "") + "\n"
 		if b.String() != want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
@@ -280,7 +296,7 @@ func TestViews(t *testing.T) {
 		}
 		target.complete(table, c.parents)
 		var b bytes.Buffer
-		testPage(table).print(&b, []forest{(&config{parents: c.parents}).view(table, target)})
+		testPage(table).print(&b, viewOf(table, target, c.parents))
 		want := strings.NewReplacer("\t", "", "${q}", "`").Replace(strings.TrimPrefix(c.want, "\n")) + "\n"
 		if b.String() != want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
@@ -296,14 +312,13 @@ func TestDeep(t *testing.T) {
 		rows[i] = posix.Process{PID: i + 1, TGID: i + 1, PPID: i, PGID: 1, SID: 1, State: 'S', Threads: 1, Start: uint64(i), Comm: "x"}
 	}
 	table := testTable(rows)
-	forests := []forest{table.view(nil, aSession, 0)}
 	var text, json bytes.Buffer
-	testPage(table).print(&text, forests)
+	testPage(table).print(&text, everything(table))
 	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text.String(), last) || text.Len() > 120*n {
 		t.Errorf("%d bytes, at the end %q", text.Len(), text.String()[max(0, text.Len()-150):])
 	}
 	d := document{names: newNames(), table: table}
-	d.print(&json, forests)
+	d.print(&json, everything(table))
 	if strings.Count(json.String(), `"pid"`) != n || !strings.Contains(json.String(), fmt.Sprintf(`"depth":%d,`, n-1)) {
 		t.Error("JSON is not complete")
 	}

@@ -248,7 +248,7 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 
 	f := make(forest, 1, 1+len(rows))
 	for _, t := range c.targets {
-		v := view{table: table, forest: &f, target: t, byDescent: c.parents}
+		v := view{table, &f, t, c.parents}
 		if t.err == nil && !v.add() && t.kind != aPage {
 			t.err = errGone
 			if c.users != nil {

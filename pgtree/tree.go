@@ -138,35 +138,21 @@ func (f *forest) hang(up int32, k kind, p, from *posix.Process) int32 {
 	return int32(len(*f) - 1)
 }
 
-// view is what is shown of one target: by descent alone; or sessions, in each its
-// groups, in each group the processes under their parents.
+// view is what is shown of one target: by descent alone, each process under its
+// parent; or sessions, in each its groups, in each group the processes under
+// their parents.
 type view struct {
 	*table
 	*forest
 	*target
 	byDescent bool
-	groups    map[groupID]*part
-}
-
-// groupID is that of a group in its session: rows that were read before and after
-// a setsid(2) may have the same group in two.
-type groupID struct{ sid, pgid int }
-
-func groupOf(p *posix.Process) groupID { return groupID{p.SID, p.PGID} }
-
-// part is a session or a group, as far as roots of it are shown.
-type part struct {
-	session *part // of a group
-	parts   int   // groups of a session, roots of a group
-	led     bool  // the group's one root is its leader
-	heading int32 // 0 while it has none
 }
 
 // add appends a view, the oldest processes first. It tells whether anything is
 // shown.
-func (v *view) add() bool {
+func (v view) add() bool {
 	before := len(*v.forest)
-	v.findParts()
+	h := v.findRoots()
 	nodes := make([]int32, len(v.procs)) // position in the table to that in the forest
 	for i, p := range v.procs {
 		if !v.shows(i) {
@@ -177,7 +163,7 @@ func (v *view) add() bool {
 		case !v.isRoot(i):
 			up = nodes[v.parents[i]]
 		case !v.byDescent:
-			up = v.head(i)
+			up = h.above(i)
 		}
 		nodes[i] = v.hang(up, aProcess, p, nil)
 		for j := range v.threads[p.PID] {
@@ -187,69 +173,75 @@ func (v *view) add() bool {
 	return len(*v.forest) > before
 }
 
-func (v *view) shows(i int) bool { return v.in[i] && v.shown[i] }
+func (v view) shows(i int) bool { return v.in[i] && v.shown[i] }
 
 // isRoot tells whether a process does not stand under its parent.
-func (v *view) isRoot(i int) bool {
+func (v view) isRoot(i int) bool {
 	up := v.parents[i]
 	return up < 0 || !v.shows(up) || !v.byDescent && groupOf(v.procs[up]) != groupOf(v.procs[i])
 }
 
-// findParts finds the groups and sessions that roots are in.
-func (v *view) findParts() {
-	v.groups = map[groupID]*part{}
-	sessions := map[int]*part{}
-	for i, p := range v.procs {
-		if !v.shows(i) || !v.isRoot(i) {
-			continue
-		}
-		s, g := sessions[p.SID], v.groups[groupOf(p)]
-		if s == nil {
-			s = &part{}
-			sessions[p.SID] = s
-		}
-		if g == nil {
-			g = &part{session: s}
-			v.groups[groupOf(p)] = g
-			s.parts++
-		}
-		g.parts++
-		g.led = g.parts == 1 && p.PID == p.PGID
-	}
+// groupID is that of a group in its session: rows that were read before and after
+// a setsid(2) may have the same group in two.
+type groupID struct{ sid, pgid int }
+
+func groupOf(p *posix.Process) groupID { return groupID{p.SID, p.PGID} }
+
+// headings are those of one view, as they are needed.
+type headings struct {
+	view
+	roots     map[groupID]int   // how many a group has
+	groups    map[int]int       // how many of a session have roots
+	groupAt   map[groupID]int32 // the group's heading in the forest, 0 while it has none
+	sessionAt map[int]int32
 }
 
-// head finds the heading that a root hangs on, and appends it if it is missing.
+// findRoots finds out what there may be headings for.
+func (v view) findRoots() headings {
+	h := headings{v, map[groupID]int{}, map[int]int{}, map[groupID]int32{}, map[int]int32{}}
+	for i, p := range v.procs {
+		if v.shows(i) && v.isRoot(i) {
+			if h.roots[groupOf(p)]++; h.roots[groupOf(p)] == 1 {
+				h.groups[p.SID]++
+			}
+		}
+	}
+	return h
+}
+
+// above is the heading that a root hangs on. It is appended if it is missing.
 //
 // A group gets a heading only where no single leader's row stands for it, and
 // so does a session, unless it was asked for. Descendants that are in another
 // session, or in another group of the same one, stand under a heading that
 // says whom they come from.
-func (v *view) head(i int) int32 {
-	p := v.procs[i]
-	g := v.groups[groupOf(p)]
-	s, asked := g.session, v.asks(p)
+func (h headings) above(i int) int32 {
+	p := h.procs[i]
+	sid, group := p.SID, groupOf(p)
+	led := h.roots[group] == 1 && p.PID == p.PGID
+	own := h.groups[sid] == 1 && p.PGID == sid // the group is all of the session
+	asked := h.asks(p)
 	var from *posix.Process // below the target, but no part of it
-	if up := v.parents[i]; !asked && up >= 0 && v.in[up] {
-		from = v.procs[up]
+	if up := h.parents[i]; !asked && up >= 0 && h.in[up] {
+		from = h.procs[up]
 	}
 	switch {
-	case v.kind == aProcess && from == nil:
+	case h.kind == aProcess && from == nil:
 		return 0 // asked for: its own row stands for it
-	case g.heading != 0:
-	case v.kind == loneGroup && asked:
-		g.heading = v.hang(0, loneGroup, p, nil)
-	case s.heading == 0 && from != nil && from.SID == p.SID:
-		g.heading = v.hang(0, aGroup, p, from)
+	case h.groupAt[group] != 0:
+	case h.kind == loneGroup && asked:
+		h.groupAt[group] = h.hang(0, loneGroup, p, nil)
+	case h.sessionAt[sid] == 0 && from != nil && from.SID == sid:
+		h.groupAt[group] = h.hang(0, aGroup, p, from)
 	default:
-		own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
-		if s.heading == 0 && (v.kind != aPage || !own || !g.led) {
-			s.heading = v.hang(0, aSession, p, from)
+		if h.sessionAt[sid] == 0 && (h.kind != aPage || !own || !led) {
+			h.sessionAt[sid] = h.hang(0, aSession, p, from)
 		}
-		if !own && !g.led {
-			g.heading = v.hang(s.heading, aGroup, p, nil)
+		if !own && !led {
+			h.groupAt[group] = h.hang(h.sessionAt[sid], aGroup, p, nil)
 		}
 	}
-	return cmp.Or(g.heading, s.heading)
+	return cmp.Or(h.groupAt[group], h.sessionAt[sid])
 }
 
 // mostLevels of art are drawn; a deeper line says its depth, or the work would
@@ -289,30 +281,28 @@ func (f forest) lines(headings bool) []*node {
 	return lines
 }
 
-// art is what the lines of a tree are drawn with, two cells each, and
-// the mark where one is cut.
-type art struct{ bar, blank, tee, last, cut string }
+// art is what a tree is drawn with: two cells for each level, and the mark where a
+// line is cut. Of each pair the second is for a level that has more to come
+// further down.
+type art struct {
+	above, own [2]string // the levels that a line is below, and its own
+	cut        string
+}
 
 var (
-	asciiArt = art{"| ", "  ", "|-", "`-", ">"}
-	utf8Art  = art{"│ ", "  ", "├─", "└─", "…"}
+	asciiArt = art{[2]string{"  ", "| "}, [2]string{"`-", "|-"}, ">"}
+	utf8Art  = art{[2]string{"  ", "│ "}, [2]string{"└─", "├─"}, "…"}
 )
 
 // draw appends the art before a line's text, so many levels of it at most.
 func (n *node) draw(b []byte, a *art, levels int) []byte {
 	depth := int(n.depth)
 	for d := 1; d <= min(depth, levels); d++ {
-		more := n.bars>>d&1 != 0
-		switch {
-		case d < depth && more:
-			b = append(b, a.bar...)
-		case d < depth:
-			b = append(b, a.blank...)
-		case more:
-			b = append(b, a.tee...)
-		default:
-			b = append(b, a.last...)
+		pair := &a.above
+		if d == depth {
+			pair = &a.own
 		}
+		b = append(b, pair[n.bars>>d&1]...)
 	}
 	if depth > levels {
 		b = fmt.Appendf(b, "(%d) ", depth)

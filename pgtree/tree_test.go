@@ -71,7 +71,7 @@ func everything(table *table) forest {
 
 func viewOf(table *table, t *target, byDescent bool) forest {
 	f := make(forest, 1)
-	(&view{table: table, forest: &f, target: t, byDescent: byDescent}).add()
+	view{table, &f, t, byDescent}.add()
 	return f
 }
 

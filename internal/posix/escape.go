@@ -31,10 +31,7 @@ func Escape(s string) string { return string(AppendEscaped(nil, s, UTF8())) }
 // and command lines are full of them.
 func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 	for i := 0; i < len(s); {
-		r, n := rune(s[i]), 1
-		if r >= utf8.RuneSelf {
-			r, n = utf8.DecodeRuneInString(s[i:])
-		}
+		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case ' ' <= r && r <= '~', utf8OK && Printable(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, s[i:i+n]...)
@@ -66,9 +63,9 @@ func Printable(r rune) bool {
 
 // Width is the number of terminal cells that printable text takes.
 func Width(text []byte) (cells int) {
-	for i := 0; i < len(text); {
-		w, n := cell(text[i:])
-		cells, i = cells+w, i+n
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		cells, text = cells+cellsOf(r), text[size:]
 	}
 	return cells
 }
@@ -76,28 +73,26 @@ func Width(text []byte) (cells int) {
 // Clip returns the longest start of printable text that fits in cells.
 func Clip(text []byte, cells int) []byte {
 	for i := 0; i < len(text); {
-		w, n := cell(text[i:])
-		if cells -= w; cells < 0 {
+		r, size := utf8.DecodeRune(text[i:])
+		if cells -= cellsOf(r); cells < 0 {
 			return text[:i]
 		}
-		i += n
+		i += size
 	}
 	return text
 }
 
-// cell measures the first character of text, in cells and in bytes.
-func cell(text []byte) (cells, size int) {
-	if text[0] < utf8.RuneSelf {
-		return 1, 1
-	}
-	r, size := utf8.DecodeRune(text)
+// cellsOf is the number of terminal cells that a printable character takes.
+func cellsOf(r rune) int {
 	switch {
+	case r < utf8.RuneSelf:
+		return 1
 	case unicode.In(r, unicode.Mn, unicode.Me):
-		return 0, size
+		return 0
 	case within(wide[:], r):
-		return 2, size
+		return 2
 	}
-	return 1, size
+	return 1
 }
 
 // within looks r up in a sorted list of first and last characters.

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,11 +16,11 @@ type document struct {
 	*names
 	table   *table
 	threads bool
-	buf     []byte
+	out     *bufio.Writer // it keeps an error for Flush
 }
 
 // print writes the processes of the forest, each once, by session.
-func (d *document) print(w io.Writer, f forest) error {
+func (d *document) print(f forest) {
 	var order []int
 	sessions, seen := map[int][]*node{}, map[int]bool{}
 	for _, n := range f.lines(false) {
@@ -34,48 +34,43 @@ func (d *document) print(w io.Writer, f forest) error {
 		}
 		sessions[p.SID] = append(sessions[p.SID], n)
 	}
-	d.buf = append(d.buf, `{"sessions":[`...)
+	d.out.WriteString(`{"sessions":[`)
 	for i, sid := range order {
 		d.comma(i)
 		d.session(sessions[sid])
-		if _, err := w.Write(d.buf); err != nil {
-			return err
-		}
-		d.buf = d.buf[:0]
 	}
-	_, err := io.WriteString(w, string(d.buf)+"]}\n")
-	return err
+	d.out.WriteString("]}\n")
 }
 
 // comma separates the members of an array.
 func (d *document) comma(i int) {
 	if i > 0 {
-		d.buf = append(d.buf, ",\n"...)
+		d.out.WriteString(",\n")
 	}
 }
 
-func (d *document) session(lines []*node) {
-	p := lines[0].proc
+func (d *document) session(nodes []*node) {
+	p := nodes[0].proc
 	foreground := "null"
 	if p.TPGID > 0 {
 		foreground = fmt.Sprint(p.TPGID)
 	}
-	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
+	fmt.Fprintf(d.out, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
 		p.SID, d.leader(p, session), d.terminal(p), foreground)
 	groups := map[int]bool{}
-	for _, n := range lines {
+	for _, n := range nodes {
 		if p := n.proc; !groups[p.PGID] {
 			d.comma(len(groups))
 			groups[p.PGID] = true
-			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
+			fmt.Fprintf(d.out, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
 		}
 	}
-	d.buf = append(d.buf, "],\n\"processes\":["...)
-	for i, n := range lines {
+	d.out.WriteString("],\n\"processes\":[")
+	for i, n := range nodes {
 		d.comma(i)
 		d.process(n)
 	}
-	d.buf = append(d.buf, "]}"...)
+	d.out.WriteString("]}")
 }
 
 // leader calls one that is hidden alive.
@@ -88,20 +83,20 @@ func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string 
 
 func (d *document) process(n *node) {
 	p := n.proc
-	d.buf = fmt.Appendf(d.buf, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
+	fmt.Fprintf(d.out, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
 		p.PID, p.PPID, p.PGID, p.SID, n.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
-	d.buf = fmt.Appendf(d.buf, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
+	fmt.Fprintf(d.out, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
 		posix.IDText(p.UID), d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
 	if d.threads {
-		d.buf = append(d.buf, `,"threads":[`...)
+		d.out.WriteString(`,"threads":[`)
 		for i, t := range d.table.threads[p.PID] {
 			d.comma(i)
-			d.buf = fmt.Appendf(d.buf, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
+			fmt.Fprintf(d.out, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
 				t.PID, stat(nil, &t, d.names), seconds(&t), d.quote(t.Comm))
 		}
-		d.buf = append(d.buf, ']')
+		d.out.WriteString("]")
 	}
-	d.buf = append(d.buf, '}')
+	d.out.WriteString("}")
 }
 
 func (d *document) terminal(p *posix.Process) string {

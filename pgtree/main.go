@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -260,12 +261,14 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 			status = max(status, posix.Report(stderr, "pgtree", err, posix.StatusNoMatch))
 		}
 	}
+	out := bufio.NewWriterSize(stdout, 1<<15)
 	if c.json {
-		d := document{names: names, table: table, threads: c.threads}
-		err = d.print(stdout, f)
+		d := document{names: names, table: table, threads: c.threads, out: out}
+		d.print(f)
 	} else {
-		err = c.page(table, names, stdout).print(stdout, f)
+		c.page(table, names, stdout).print(out, f)
 	}
+	err = out.Flush()
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return status, nil
 	}

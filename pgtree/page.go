@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -21,7 +21,7 @@ type page struct {
 	columns []fitted // those of config, but for what has no room
 	levels  int      // of art
 	edge    int      // cells that the tree has in the last column
-	buf     []byte   // lines
+	buf     []byte   // a line
 	text    []byte   // a cell
 }
 
@@ -46,24 +46,19 @@ const (
 // unlimited is the width of a page of which nothing is cut.
 const unlimited = math.MaxInt32
 
-// print writes the forest.
-func (g *page) print(w io.Writer, f forest) error {
+// print writes the forest, or what can be written of it: out keeps an error for
+// Flush.
+func (g *page) print(out *bufio.Writer, f forest) {
 	lines := f.lines(g.heads)
 	g.measure(lines)
 	if g.noHeading || g.short || len(lines) == 1 {
 		lines = lines[1:] // no header
 	}
 	for _, n := range lines {
-		if g.line(n); len(g.buf) < 1<<15 {
-			continue
+		if _, err := out.Write(g.line(n)); err != nil {
+			return
 		}
-		if _, err := w.Write(g.buf); err != nil {
-			return err
-		}
-		g.buf = g.buf[:0]
 	}
-	_, err := w.Write(g.buf)
-	return err
 }
 
 // measure makes each column as wide as its widest cell. On a narrow terminal
@@ -127,8 +122,9 @@ func (g *page) room() int {
 	return room
 }
 
-// line appends a line to the buffer.
-func (g *page) line(n *node) {
+// line is the text of a line, until the next call.
+func (g *page) line(n *node) []byte {
+	g.buf = g.buf[:0]
 	for i := range g.columns {
 		c := &g.columns[i]
 		if i > 0 {
@@ -160,6 +156,7 @@ func (g *page) line(n *node) {
 		}
 	}
 	g.buf = append(g.buf, '\n')
+	return g.buf
 }
 
 func (g *page) pad(cells int) {

@@ -61,18 +61,16 @@ func (g *page) print(out *bufio.Writer, f forest) {
 	}
 }
 
-// measure makes each column as wide as its widest cell. On a narrow terminal
-// the default columns give way, one by one, until there is room for the tree,
-// but for the PID; then what is drawn of the tree does. Text that is not in the
-// last column has its part of the terminal at most.
+// measure makes each column as wide as its widest cell, and then all of them fit
+// the width of the page.
 func (g *page) measure(lines []*node) {
 	for _, c := range g.config.columns {
 		g.columns = append(g.columns, fitted{column: c})
 	}
-	depth, last := 0, len(g.columns)-1
 	g.levels, g.edge = mostLevels, unlimited
+	depth, last := 0, len(g.columns)-1
 	for _, n := range lines {
-		depth = max(depth, min(int(n.depth), mostLevels))
+		depth = max(depth, int(n.depth))
 		for i := range g.columns {
 			if c := &g.columns[i]; i < last || !c.left {
 				cell, _ := g.cell(c.column, n)
@@ -80,13 +78,20 @@ func (g *page) measure(lines []*node) {
 			}
 		}
 	}
+	g.fit(min(depth, mostLevels))
+}
+
+// fit makes room on a narrow terminal for a tree of that depth. The default
+// columns give way, one by one, all but the PID; then what is drawn of the tree
+// does. Text that is not in the last column has its part of the terminal at most.
+func (g *page) fit(depth int) {
 	for _, name := range [...]string{"time", "uid", "tpgid", "tty", "stat", "ppid", "sid", "pgid"} {
 		if !g.shrink || g.room() >= max(40, 2*depth+15) {
 			break
 		}
 		g.columns = slices.DeleteFunc(g.columns, func(c fitted) bool { return c.name == name })
 	}
-	last = len(g.columns) - 1
+	last := len(g.columns) - 1
 	room, texts := g.width-last, 0 // that the columns of text share
 	for _, c := range g.columns {
 		if c.left {
@@ -159,42 +164,6 @@ func (g *page) line(n *node) []byte {
 	return g.buf
 }
 
-func (g *page) pad(cells int) {
-	for ; cells > 0; cells-- {
-		g.buf = append(g.buf, ' ')
-	}
-}
-
-// paint appends text in a color.
-func (g *page) paint(text []byte, color string) {
-	if !g.colored || color == "" || len(text) == 0 {
-		g.buf = append(g.buf, text...)
-		return
-	}
-	g.buf = append(g.buf, color...)
-	g.buf = append(g.buf, text...)
-	g.buf = append(g.buf, plain...)
-}
-
-// color is that of a cell, but for the art in it.
-func color(c *column, n *node) string {
-	switch {
-	case n.heading():
-		return bold
-	case n.kind == aPage || c.name != "stat" && c.name != "tree":
-		return ""
-	case n.proc.State == 'Z':
-		return red
-	case n.proc.State == 'T' || n.proc.State == 't':
-		return magenta
-	case n.proc.PGID == n.proc.TPGID:
-		return green
-	case n.proc.PID == n.proc.PGID:
-		return bold
-	}
-	return ""
-}
-
 // cell is what stands in one column of a line, until the next call. The first
 // bytes of it may be art.
 func (g *page) cell(c *column, n *node) (cell []byte, drawn int) {
@@ -235,17 +204,6 @@ func (g *page) treeText(b []byte, n *node) []byte {
 	return b
 }
 
-// command appends the command line after the art. Where the edge of the
-// terminal would cut the name of the command, it goes without its directory.
-func (g *page) command(art []byte, p *posix.Process) []byte {
-	line := commandLine(p)
-	dir, name := program(p.Args)
-	if dir != "" && g.edge < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
-		line = line[len(dir):]
-	}
-	return posix.AppendEscaped(art, line, g.utf8)
-}
-
 // heading appends the words of a heading.
 func (g *page) heading(b []byte, n *node) []byte {
 	p, of := n.proc, group
@@ -271,4 +229,51 @@ func (g *page) heading(b []byte, n *node) []byte {
 		b = fmt.Appendf(b, ", leader %s", leader)
 	}
 	return b
+}
+
+// command appends the command line after the art. Where the edge of the
+// terminal would cut the name of the command, it goes without its directory.
+func (g *page) command(art []byte, p *posix.Process) []byte {
+	line := commandLine(p)
+	dir, name := program(p.Args)
+	if dir != "" && g.edge < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
+		line = line[len(dir):]
+	}
+	return posix.AppendEscaped(art, line, g.utf8)
+}
+
+// color is that of a cell, but for the art in it.
+func color(c *column, n *node) string {
+	switch {
+	case n.heading():
+		return bold
+	case n.kind == aPage || c.name != "stat" && c.name != "tree":
+		return ""
+	case n.proc.State == 'Z':
+		return red
+	case n.proc.State == 'T' || n.proc.State == 't':
+		return magenta
+	case n.proc.PGID == n.proc.TPGID:
+		return green
+	case n.proc.PID == n.proc.PGID:
+		return bold
+	}
+	return ""
+}
+
+// paint appends text in a color.
+func (g *page) paint(text []byte, color string) {
+	if !g.colored || color == "" || len(text) == 0 {
+		g.buf = append(g.buf, text...)
+		return
+	}
+	g.buf = append(g.buf, color...)
+	g.buf = append(g.buf, text...)
+	g.buf = append(g.buf, plain...)
+}
+
+func (g *page) pad(cells int) {
+	for ; cells > 0; cells-- {
+		g.buf = append(g.buf, ' ')
+	}
 }

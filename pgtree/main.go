@@ -219,7 +219,7 @@ func listed(list string) []string {
 
 // show does the work: it reads the process table, finds the targets in it,
 // reads the rest of what is to be shown, and prints that. A target that
-// matches nothing is told of and makes the status.
+// matches nothing is reported, and the status says so.
 func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	// Before the table is read, or a daemon that starts now would be missed.
 	for _, t := range c.targets {
@@ -245,7 +245,7 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		c.targets = []*target{{kind: aPage}}
 		c.targets[0].match(table, func(p *posix.Process) bool { return c.kernel || !p.Kernel() })
 	}
-	c.fill(table)
+	c.choose(table)
 
 	f := make(forest, 1, 1+len(rows))
 	for _, t := range c.targets {
@@ -296,8 +296,8 @@ func readTable(stderr io.Writer) ([]posix.Process, error) {
 	return rows, nil
 }
 
-// unlisted tells the IDs of a process that could not be read: getpgid(2) and
-// getsid(2) know them whatever /proc hides.
+// unlisted returns the IDs of a process whose row could not be read: getpgid(2)
+// and getsid(2) know them whatever /proc hides. They are 0 if there is none.
 func unlisted(pid int) (p posix.Process) {
 	pgid, err1 := unix.Getpgid(pid)
 	sid, err2 := unix.Getsid(pid)
@@ -307,9 +307,9 @@ func unlisted(pid int) (p posix.Process) {
 	return p
 }
 
-// fill finds out who is shown of the processes that the targets have, and reads
-// what is to be shown of these.
-func (c *config) fill(t *table) {
+// choose finds out which processes of the targets are shown, and reads what is to
+// be shown of them.
+func (c *config) choose(t *table) {
 	for _, target := range c.targets {
 		for i, in := range target.in {
 			t.shown[i] = t.shown[i] || in
@@ -342,7 +342,6 @@ func (c *config) fill(t *table) {
 // page sets up the text output.
 func (c *config) page(t *table, n *names, stdout io.Writer) *page {
 	g := &page{config: c, names: n, table: t, colored: c.color == "always", width: unlimited}
-	g.heads = !c.noHeading && slices.ContainsFunc(c.columns, func(c *column) bool { return c.name == "tree" })
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
 			if size.Col > 0 {

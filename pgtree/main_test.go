@@ -336,7 +336,7 @@ func TestNarrow(t *testing.T) {
 	} {
 		table := testTable(rows[:c.rows])
 		columns, _ := parseColumns(defaultColumns)
-		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: c.width}
+		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, width: c.width}
 		g.utf8 = true
 		for i, line := range strings.Split(strings.TrimSuffix(printed(g, everything(table)), "\n"), "\n") {
 			if got := posix.Width([]byte(line)); got > c.width {
@@ -368,7 +368,7 @@ func TestWideHeading(t *testing.T) {
 	rows := parseTable(t, "4194301 1 4194301 4194301 a-command-name-\n4194303 4194301 4194303 4194302 child tty=5")
 	table := testTable(rows)
 	columns, _ := parseColumns(defaultColumns)
-	g := &page{config: &config{columns: columns, shrink: true, art: &asciiArt}, names: newNames(), table: table, heads: true, width: 80}
+	g := &page{config: &config{columns: columns, shrink: true, art: &asciiArt}, names: newNames(), table: table, width: 80}
 	target := &target{number: 4194301, kind: aSession, id: 4194301, in: []bool{true, false}}
 	target.complete(table, false)
 	text := printed(g, viewOf(table, target, false))

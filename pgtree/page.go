@@ -14,7 +14,6 @@ type page struct {
 	*config
 	*names
 	table   *table
-	heads   bool // headings
 	colored bool
 	width   int // cells of a line, or unlimited
 
@@ -49,7 +48,8 @@ const unlimited = math.MaxInt32
 // print writes the forest, or what can be written of it: out keeps an error for
 // Flush.
 func (g *page) print(out *bufio.Writer, f forest) {
-	lines := f.lines(g.heads)
+	isTree := func(c *column) bool { return c.name == "tree" }
+	lines := f.lines(!g.noHeading && slices.ContainsFunc(g.config.columns, isTree))
 	g.measure(lines)
 	if g.noHeading || g.short || len(lines) == 1 {
 		lines = lines[1:] // no header

@@ -19,7 +19,7 @@ type target struct {
 
 	kind kind   // aPage, aProcess; aSession or loneGroup, by its ID
 	id   int    // of the session or group
-	in   []bool // who is to be shown
+	in   []bool // the set of those that are shown, by their place in the table
 	err  error  // why it matches nothing
 }
 
@@ -29,7 +29,7 @@ func (t *target) asks(p *posix.Process) bool {
 	return t.kind == aPage || t.kind == aSession && p.SID == t.id || t.kind == loneGroup && p.PGID == t.id
 }
 
-// match sets who is to be shown, and tells whether there is anybody.
+// match makes the set of all that match, and tells whether it has anybody.
 func (t *target) match(table *table, match func(*posix.Process) bool) bool {
 	t.in = make([]bool, len(table.procs))
 	for i, p := range table.procs {

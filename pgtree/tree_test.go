@@ -59,7 +59,7 @@ func testTable(rows []posix.Process) *table {
 
 func testPage(table *table) *page {
 	tree, _ := parseColumns("tree")
-	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, heads: true, width: unlimited}
+	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, width: unlimited}
 }
 
 // everything is the view without a target.

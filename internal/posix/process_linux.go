@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PIDs lists the processes that /proc shows, in ascending order.
+// PIDs lists the processes that /proc shows, in ascending order. That there are
+// none is an error: then /proc is something else.
 func PIDs() ([]int, error) {
 	list, err := numbersIn(unix.AT_FDCWD, ProcRoot, make([]byte, 1<<15))
 	if err != nil {
@@ -150,8 +151,8 @@ func ThreadRows(p *Process) (rows []Process) {
 	return rows
 }
 
-// ThreadGroup is the process that a thread belongs to: Tgid in
-// proc_pid_status(5). 0: there is no such thread.
+// ThreadGroup is the process that a thread belongs to, Tgid in
+// proc_pid_status(5), or 0 if there is no such thread.
 func ThreadGroup(tid int) (pid int) {
 	status, _ := os.ReadFile(procDir(tid) + "/status")
 	_, line, _ := bytes.Cut(status, []byte("\nTgid:\t"))

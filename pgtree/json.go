@@ -10,8 +10,8 @@ import (
 	"procgroup/internal/posix"
 )
 
-// document writes JSON. Members that have a column's name have its value, but
-// that start and time are numbers of seconds.
+// document writes one JSON document. A member that has the name of a column has
+// its value, except that start and time are numbers of seconds.
 type document struct {
 	*names
 	table   *table
@@ -73,7 +73,7 @@ func (d *document) session(nodes []*node) {
 	d.out.WriteString("]}")
 }
 
-// leader calls one that is hidden alive.
+// leader is the state of a leader. One that is hidden counts as alive.
 func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string {
 	if state := d.table.leader(p, of); state != hidden {
 		return state
@@ -110,9 +110,9 @@ func seconds(p *posix.Process) string {
 	return fmt.Sprintf("%d.%02d", p.CPU/posix.HZ, p.CPU%posix.HZ)
 }
 
-// quote makes a JSON string that a terminal may see too: what does not print
-// is written as \u and the code. A byte that is no UTF-8 has no code; it turns
-// into the text \xNN.
+// quote makes a JSON string that is safe to print on a terminal: what does not
+// print is written as \u and its code. A byte that is no UTF-8 has no code, and
+// becomes the text \xNN.
 func (d *document) quote(s string) string {
 	b := []byte{'"'}
 	for i, r := range s {

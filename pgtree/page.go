@@ -231,8 +231,8 @@ func (g *page) heading(b []byte, n *node) []byte {
 	return b
 }
 
-// command appends the command line after the art. Where the edge of the
-// terminal would cut the name of the command, it goes without its directory.
+// command appends the command line after the art. Where the edge of the terminal
+// would cut the name of the command, the directory before it is left out.
 func (g *page) command(art []byte, p *posix.Process) []byte {
 	line := commandLine(p)
 	dir, name := program(p.Args)
@@ -242,7 +242,7 @@ func (g *page) command(art []byte, p *posix.Process) []byte {
 	return posix.AppendEscaped(art, line, g.utf8)
 }
 
-// color is that of a cell, but for the art in it.
+// color is the color of a cell, or "". The art in it has another.
 func color(c *column, n *node) string {
 	switch {
 	case n.heading():

@@ -49,7 +49,8 @@ func newTable(rows []posix.Process, hidden func(pid int) posix.Process) *table {
 	return t
 }
 
-// row is that of a process, with the IDs alone if it is not in the table.
+// row is the row of a process; for one that is not in the table it has the IDs
+// alone.
 func (t *table) row(pid int) posix.Process {
 	if i, ok := t.index[pid]; ok {
 		return *t.procs[i]
@@ -57,13 +58,14 @@ func (t *table) row(pid int) posix.Process {
 	return t.hidden(pid)
 }
 
-// process, session and group are the IDs that a number can be.
+// process, session and group are the IDs that a number on the command line can be.
 func process(p *posix.Process) int { return p.PID }
 func session(p *posix.Process) int { return p.SID }
 func group(p *posix.Process) int   { return p.PGID }
 
-// leader is the state of the one that a process's session or group is named
-// after. One that has moved to another group is gone from its own.
+// leader is the state of the process that p's session or group has its ID from:
+// alive, zombie, gone or hidden. One that has moved to another group is gone from
+// its own.
 func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
 	l := t.row(of(p))
 	switch {
@@ -79,8 +81,8 @@ func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
 
 const alive, hidden = "alive", "hidden"
 
-// addDescendants adds to the set all that are below one of it. It counts them
-// all.
+// addDescendants adds all descendants of those in the set to it, and returns how
+// many it has then. Parents come first, so one pass finds them all.
 func (t *table) addDescendants(in []bool) (n int) {
 	for i, up := range t.parents {
 		if in[i] = in[i] || up >= 0 && in[up]; in[i] {
@@ -90,7 +92,7 @@ func (t *table) addDescendants(in []bool) (n int) {
 	return n
 }
 
-// addAncestors adds to the set all that are above one of it.
+// addAncestors adds all ancestors of those in the set to it.
 func (t *table) addAncestors(in []bool) {
 	for i, up := range slices.Backward(t.parents) {
 		if in[i] && up >= 0 {

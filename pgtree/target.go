@@ -38,7 +38,8 @@ func (t *target) match(table *table, match func(*posix.Process) bool) bool {
 	return slices.Contains(t.in, true)
 }
 
-// parseTarget refuses what no process table can have. Others take 2^32+1 for 1.
+// parseTarget refuses numbers that no process can have. Other programs take 2^32+1
+// for 1.
 func parseTarget(word string) (*target, error) {
 	if word == "" {
 		return nil, errors.New("an empty target")
@@ -56,8 +57,8 @@ func parseTarget(word string) (*target, error) {
 	return t, nil
 }
 
-// terminal is what ps(1) would call the word if it is that of a terminal, and
-// whether it can be nothing else.
+// terminal is the name that ps(1) would print if the word names a terminal. Sure
+// tells that it can name nothing else.
 func (t *target) terminal() (name string, sure bool) {
 	name = strings.TrimPrefix(t.word, "/dev/")
 	sure = strings.HasPrefix(name, "pts/") || strings.HasPrefix(name, "tty") && name != t.word
@@ -72,8 +73,8 @@ func (t *target) pidfile() bool {
 
 var errGone = errors.New("no such process")
 
-// find looks for the target in the table. readArgs has the command lines of the
-// table read.
+// find looks for the target in the table. readArgs reads the command lines of all
+// processes there; it is called only where their names do not suffice.
 func (t *target) find(table *table, names *names, readArgs func()) error {
 	matches := func(k kind, of func(*posix.Process) int, id int) bool {
 		t.kind, t.id = k, id
@@ -131,8 +132,8 @@ func (t *target) findName(table *table, readArgs func()) error {
 	return errors.New("no process of that name")
 }
 
-// complete adds who is shown along with those that were found. A single
-// process that was asked for by number needs no heading.
+// complete adds the descendants of those that were found, and with parents their
+// ancestors. A single process that was asked for by number needs no heading.
 func (t *target) complete(table *table, parents bool) {
 	n := table.addDescendants(t.in)
 	if i, ok := table.index[t.number]; ok && n == 1 && t.in[i] {

@@ -523,6 +523,7 @@ func FuzzUsage(f *testing.F) {
 func FuzzCommandLine(f *testing.F) {
 	f.Add("a\x00b\x00\x00", "name", "Z")
 	f.Add("", "a\nb", "S")
+	f.Add("sh\x00/\x00", "sh", "S")
 	f.Fuzz(func(t *testing.T, args, comm, state string) {
 		p := &posix.Process{Args: args, Comm: comm, State: (state + "S")[0]}
 		if dir, name := program(args); !strings.HasPrefix(args, dir+name) || strings.ContainsAny(name, "\x00 :/") {

@@ -179,7 +179,7 @@ func script(p *posix.Process) string {
 	script := path.Base(words[i])
 	known := slices.Contains(interpreters, strings.TrimRight(title(p), "0123456789.")) ||
 		script[:min(len(script), 15)] == p.Comm // as the kernel names one that was executed itself
-	if !known || strings.ContainsAny(script, " \t\n") {
+	if !known || strings.ContainsAny(script, "/ \t\n") { // of "/" the last part is "/"
 		return ""
 	}
 	return script

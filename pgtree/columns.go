@@ -15,16 +15,17 @@ import (
 	"procgroup/internal/posix"
 )
 
-// column is one that -o can name. Its values are those of ps(1).
+// column is one that -o can name. Its values are those that ps(1) prints under the
+// same name.
 type column struct {
 	name, head string
-	left       bool         // text, flush left
-	reads      posix.Fields // what it needs of the process table
+	left       bool         // text, which begins at the left; numbers end at the right
+	reads      posix.Fields // what it needs of a process beyond its row
 	cell       func(b []byte, p *posix.Process, n *names) []byte
 }
 
 var columns = [...]column{
-	number("pid", 0, func(p *posix.Process) int { return p.PID }),
+	number("pid", 0, process),
 	number("ppid", 0, func(p *posix.Process) int { return p.PPID }),
 	number("pgid", 0, group),
 	number("sid", 0, session),
@@ -74,7 +75,7 @@ func columnNames() (list string) {
 	return list
 }
 
-// stat is the state and the flags that ps(1) adds to it, but for L.
+// stat is the state, with the flags that ps(1) adds to it, but for L.
 func stat(b []byte, p *posix.Process, _ *names) []byte {
 	b = append(b, p.State)
 	switch {
@@ -118,13 +119,14 @@ func args(b []byte, p *posix.Process, n *names) []byte {
 	return posix.AppendEscaped(b, commandLine(p), n.utf8)
 }
 
-// names finds the names of numbers, and remembers them.
+// names has what is the same for all processes: the clock, and the names of the
+// users and terminals that were looked up so far.
 type names struct {
 	utf8  bool // what is beyond ASCII may be shown
 	now   time.Time
-	boot  int64 // seconds of the epoch, as btime in proc_stat(5)
-	users map[int]string
-	ttys  map[int]string
+	boot  int64          // when the kernel started, in seconds since the Epoch: btime in proc_stat(5)
+	users map[int]string // by user ID
+	ttys  map[int]string // by device number
 }
 
 func newNames() *names {
@@ -140,6 +142,7 @@ func newNames() *names {
 	}
 }
 
+// user is the name of a user as it may be printed, or the number if it has none.
 func (n *names) user(uid int) string {
 	name, ok := n.users[uid]
 	if !ok {
@@ -149,8 +152,8 @@ func (n *names) user(uid int) string {
 	return name
 }
 
-// tty is the terminal's name without /dev. Pseudo terminals have the one major
-// number; for the others sysfs(5) knows.
+// tty is the terminal's name without /dev, "?" for none. Pseudo terminals have one
+// major number; the names of the others are in sysfs(5).
 func (n *names) tty(dev int) string {
 	name, ok := n.ttys[dev]
 	if !ok {
@@ -166,12 +169,13 @@ func (n *names) tty(dev int) string {
 	return name
 }
 
-// started is when the process did.
+// started is the second in which the process started.
 func (n *names) started(p *posix.Process) time.Time {
 	return time.Unix(n.boot+int64(p.Start/posix.HZ), 0)
 }
 
-// start is the time of day, or the date of more than a day ago.
+// start is the time of day when it started, or the date if that is more than a day
+// ago.
 func start(b []byte, p *posix.Process, n *names) []byte {
 	t := n.started(p)
 	if n.now.Sub(t) < 24*time.Hour {
@@ -180,7 +184,7 @@ func start(b []byte, p *posix.Process, n *names) []byte {
 	return t.AppendFormat(b, "Jan 02")
 }
 
-// longStart is date and time, as ctime(3) has them.
+// longStart is the date and time when it started, as ctime(3) has them.
 func longStart(b []byte, p *posix.Process, n *names) []byte {
 	return n.started(p).AppendFormat(b, time.ANSIC)
 }

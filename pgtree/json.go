@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -10,77 +10,70 @@ import (
 	"procgroup/internal/posix"
 )
 
-// document writes JSON. Members that have a column's name have its value, but
-// that start and time are numbers of seconds.
+// document writes one JSON document. A member that has the name of a column has
+// its value, except that start and time are numbers of seconds.
 type document struct {
 	*names
 	table   *table
 	threads bool
-	buf     []byte
+	out     *bufio.Writer // it keeps an error for Flush
 }
 
-// print writes the processes of all forests, each once, by session.
-func (d *document) print(w io.Writer, forests []forest) error {
+// print writes the processes of the forest, each once, by session.
+func (d *document) print(f forest) {
 	var order []int
-	lines, seen := map[int][]line{}, map[int]bool{}
-	for _, f := range forests {
-		for l := range f.lines(false) {
-			p := l.proc
-			if l.kind == aThread || seen[p.PID] {
-				continue
-			}
-			seen[p.PID] = true
-			if lines[p.SID] == nil {
-				order = append(order, p.SID)
-			}
-			lines[p.SID] = append(lines[p.SID], l)
+	sessions, seen := map[int][]*node{}, map[int]bool{}
+	for _, n := range f.lines(false) {
+		p := n.proc
+		if n.kind != aProcess || seen[p.PID] {
+			continue
 		}
+		seen[p.PID] = true
+		if sessions[p.SID] == nil {
+			order = append(order, p.SID)
+		}
+		sessions[p.SID] = append(sessions[p.SID], n)
 	}
-	d.buf = append(d.buf, `{"sessions":[`...)
+	d.out.WriteString(`{"sessions":[`)
 	for i, sid := range order {
-		d.session(i, lines[sid])
-		if _, err := w.Write(d.buf); err != nil {
-			return err
-		}
-		d.buf = d.buf[:0]
+		d.comma(i)
+		d.session(sessions[sid])
 	}
-	_, err := io.WriteString(w, string(d.buf)+"]}\n")
-	return err
+	d.out.WriteString("]}\n")
 }
 
 // comma separates the members of an array.
 func (d *document) comma(i int) {
 	if i > 0 {
-		d.buf = append(d.buf, ",\n"...)
+		d.out.WriteString(",\n")
 	}
 }
 
-func (d *document) session(i int, lines []line) {
-	p := lines[0].proc
+func (d *document) session(nodes []*node) {
+	p := nodes[0].proc
 	foreground := "null"
 	if p.TPGID > 0 {
 		foreground = fmt.Sprint(p.TPGID)
 	}
-	d.comma(i)
-	d.buf = fmt.Appendf(d.buf, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
+	fmt.Fprintf(d.out, `{"sid":%d,"leader":"%s","tty":%s,"foreground":%s,"groups":[`,
 		p.SID, d.leader(p, session), d.terminal(p), foreground)
 	groups := map[int]bool{}
-	for _, l := range lines {
-		if p := l.proc; !groups[p.PGID] {
+	for _, n := range nodes {
+		if p := n.proc; !groups[p.PGID] {
 			d.comma(len(groups))
 			groups[p.PGID] = true
-			d.buf = fmt.Appendf(d.buf, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
+			fmt.Fprintf(d.out, `{"pgid":%d,"leader":"%s"}`, p.PGID, d.leader(p, group))
 		}
 	}
-	d.buf = append(d.buf, "],\n\"processes\":["...)
-	for i, l := range lines {
+	d.out.WriteString("],\n\"processes\":[")
+	for i, n := range nodes {
 		d.comma(i)
-		d.process(l)
+		d.process(n)
 	}
-	d.buf = append(d.buf, "]}"...)
+	d.out.WriteString("]}")
 }
 
-// leader calls one that is hidden alive.
+// leader is the state of a leader. One that is hidden counts as alive.
 func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string {
 	if state := d.table.leader(p, of); state != hidden {
 		return state
@@ -88,22 +81,22 @@ func (d *document) leader(p *posix.Process, of func(*posix.Process) int) string 
 	return alive
 }
 
-func (d *document) process(l line) {
-	p := l.proc
-	d.buf = fmt.Appendf(d.buf, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
-		p.PID, p.PPID, p.PGID, p.SID, l.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
-	d.buf = fmt.Appendf(d.buf, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
+func (d *document) process(n *node) {
+	p := n.proc
+	fmt.Fprintf(d.out, `{"pid":%d,"ppid":%d,"pgid":%d,"sid":%d,"depth":%d,"tty":%s,"tpgid":%d,"stat":"%s",`,
+		p.PID, p.PPID, p.PGID, p.SID, n.depth, d.terminal(p), p.TPGID, stat(nil, p, d.names))
+	fmt.Fprintf(d.out, `"uid":%s,"user":%s,"time":%s,"start":%d,"nlwp":%d,"rss":%d,"comm":%s,"args":%s`,
 		posix.IDText(p.UID), d.quote(d.user(p.UID)), seconds(p), d.started(p).Unix(), p.Threads, p.RSS, d.quote(p.Comm), d.quote(commandLine(p)))
 	if d.threads {
-		d.buf = append(d.buf, `,"threads":[`...)
+		d.out.WriteString(`,"threads":[`)
 		for i, t := range d.table.threads[p.PID] {
 			d.comma(i)
-			d.buf = fmt.Appendf(d.buf, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
+			fmt.Fprintf(d.out, `{"tid":%d,"stat":"%s","time":%s,"comm":%s}`,
 				t.PID, stat(nil, &t, d.names), seconds(&t), d.quote(t.Comm))
 		}
-		d.buf = append(d.buf, ']')
+		d.out.WriteString("]")
 	}
-	d.buf = append(d.buf, '}')
+	d.out.WriteString("}")
 }
 
 func (d *document) terminal(p *posix.Process) string {
@@ -117,9 +110,9 @@ func seconds(p *posix.Process) string {
 	return fmt.Sprintf("%d.%02d", p.CPU/posix.HZ, p.CPU%posix.HZ)
 }
 
-// quote makes a JSON string that a terminal may see too: what does not print
-// is written as \u and the code. A byte that is no UTF-8 has no code; it turns
-// into the text \xNN.
+// quote makes a JSON string that is safe to print on a terminal: what does not
+// print is written as \u and its code. A byte that is no UTF-8 has no code, and
+// becomes the text \xNN.
 func (d *document) quote(s string) string {
 	b := []byte{'"'}
 	for i, r := range s {

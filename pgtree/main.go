@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -179,7 +180,7 @@ func listed(list string) []string {
 
 // show does the work: it reads the process table, finds the targets in it,
 // reads the rest of what is to be shown, and prints that. A target that
-// matches nothing is told of and makes the status.
+// matches nothing is reported, and the status says so.
 func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 	// Before the table is read, or a daemon that starts now would be missed.
 	for _, t := range c.targets {
@@ -192,7 +193,6 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		return 0, err
 	}
 	table, names := newTable(rows, unlisted), newNames()
-	wanted, _ := table.matching(func(p *posix.Process) bool { return c.targets == nil && (c.kernel || !p.Kernel()) })
 	readArgs := sync.OnceFunc(func() { posix.Fill(table.procs, posix.Args) })
 	for _, t := range c.targets {
 		if t.err == nil {
@@ -200,40 +200,36 @@ func (c *config) show(stdout, stderr io.Writer) (status int, err error) {
 		}
 		if t.err == nil {
 			t.complete(table, c.parents)
-			for i, in := range t.in {
-				wanted[i] = wanted[i] || in
-			}
 		}
 	}
-	c.fill(table, wanted)
-
-	var forests []forest
 	if c.targets == nil {
-		forests = []forest{c.view(table, &target{kind: aSession})}
+		c.targets = []*target{{kind: aPage}}
+		c.targets[0].match(table, func(p *posix.Process) bool { return c.kernel || !p.Kernel() })
 	}
+	c.choose(table)
+
+	f := make(forest, 1, 1+len(rows))
 	for _, t := range c.targets {
-		var f forest
-		if t.err == nil {
-			if f = c.view(table, t); len(f) == 1 {
-				t.err = errGone
-				if c.users != nil {
-					t.err = errors.New("exists, but belongs to none of the users of -u")
-				}
+		v := view{table, &f, t, c.parents}
+		if t.err == nil && !v.add() && t.kind != aPage {
+			t.err = errGone
+			if c.users != nil {
+				t.err = errors.New("exists, but belongs to none of the users of -u")
 			}
 		}
 		if t.err != nil {
 			err := fmt.Errorf("%s: %w", posix.Escape(t.word), t.err)
 			status = max(status, posix.Report(stderr, "pgtree", err, posix.StatusNoMatch))
-			continue
 		}
-		forests = append(forests, f)
 	}
+	out := bufio.NewWriterSize(stdout, 1<<15)
 	if c.json {
-		d := document{names: names, table: table, threads: c.threads}
-		err = d.print(stdout, forests)
+		d := document{names: names, table: table, threads: c.threads, out: out}
+		d.print(f)
 	} else {
-		err = c.page(table, names, stdout).print(stdout, forests)
+		c.page(table, names, stdout).print(out, f)
 	}
+	err = out.Flush()
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return status, nil
 	}
@@ -261,8 +257,8 @@ func readTable(stderr io.Writer) ([]posix.Process, error) {
 	return rows, nil
 }
 
-// unlisted tells the IDs of a process that could not be read: getpgid(2) and
-// getsid(2) know them whatever /proc hides.
+// unlisted returns the IDs of a process whose row could not be read: getpgid(2)
+// and getsid(2) know them whatever /proc hides. They are 0 if there is none.
 func unlisted(pid int) (p posix.Process) {
 	pgid, err1 := unix.Getpgid(pid)
 	sid, err2 := unix.Getsid(pid)
@@ -272,46 +268,46 @@ func unlisted(pid int) (p posix.Process) {
 	return p
 }
 
-// fill reads what is to be shown of the set, and sets who is omitted.
-func (c *config) fill(t *table, wanted []bool) {
-	rows := func() (rows []*posix.Process) {
+// choose finds out which processes of the targets are shown, and reads what is to
+// be shown of them.
+func (c *config) choose(t *table) {
+	for _, target := range c.targets {
+		for i, in := range target.in {
+			t.shown[i] = t.shown[i] || in
+		}
+	}
+	read := func(fields posix.Fields) {
+		var rows []*posix.Process
 		for i, p := range t.procs {
-			if wanted[i] {
+			if t.shown[i] {
 				rows = append(rows, p)
 			}
 		}
-		return rows
+		posix.Fill(rows, fields)
 	}
 	if c.users != nil {
-		posix.Fill(rows(), posix.Owner)
+		read(posix.Owner)
 		for i, p := range t.procs {
-			wanted[i] = wanted[i] && slices.Contains(c.users, p.UID)
+			t.shown[i] = t.shown[i] && slices.Contains(c.users, p.UID)
 		}
 	}
-	posix.Fill(rows(), c.reads)
+	read(c.reads)
 	for i, p := range t.procs {
-		t.omit[i] = !wanted[i] || p.State == 'X' // ended meanwhile
-		if c.threads && !t.omit[i] && p.Threads > 1 {
+		t.shown[i] = t.shown[i] && p.State != 'X' // not ended meanwhile
+		if c.threads && t.shown[i] && p.Threads > 1 {
 			t.threads[p.PID] = posix.ThreadRows(p)
 		}
 	}
 }
 
-// view builds the forest of a target.
-func (c *config) view(table *table, t *target) forest {
-	if c.parents {
-		return table.descent(t.in)
-	}
-	return table.view(t.in, t.kind, t.id)
-}
-
 // page sets up the text output.
 func (c *config) page(t *table, n *names, stdout io.Writer) *page {
-	g := &page{config: c, names: n, table: t, colored: c.color == "always"}
-	g.heads = !c.noHeading && slices.ContainsFunc(c.columns, func(c *column) bool { return c.name == "tree" })
+	g := &page{config: c, names: n, table: t, colored: c.color == "always", width: unlimited}
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
-			g.width = int(size.Col)
+			if size.Col > 0 {
+				g.width = int(size.Col)
+			}
 			if term := os.Getenv("TERM"); c.color == "auto" {
 				g.colored = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 			}
@@ -321,7 +317,7 @@ func (c *config) page(t *table, n *names, stdout io.Writer) *page {
 		g.width = columns // exported by watch(1), or by the user
 	}
 	if c.long {
-		g.width = 0
+		g.width = unlimited
 	}
 	return g
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -338,11 +339,9 @@ func TestNarrow(t *testing.T) {
 	} {
 		table := testTable(rows[:c.rows])
 		columns, _ := parseColumns(defaultColumns)
-		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, heads: true, width: c.width}
+		g := &page{config: &config{columns: columns, shrink: true, art: &utf8Art}, names: newNames(), table: table, width: c.width}
 		g.utf8 = true
-		var b bytes.Buffer
-		g.print(&b, []forest{table.view(nil, aSession, 0)})
-		for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
+		for i, line := range strings.Split(strings.TrimSuffix(printed(g, everything(table)), "\n"), "\n") {
 			if got := posix.Width([]byte(line)); got > c.width {
 				t.Errorf("at %d: %d cells: %s", c.width, got, line)
 			}
@@ -372,32 +371,29 @@ func TestWideHeading(t *testing.T) {
 	rows := parseTable(t, "4194301 1 4194301 4194301 a-command-name-\n4194303 4194301 4194303 4194302 child tty=5")
 	table := testTable(rows)
 	columns, _ := parseColumns(defaultColumns)
-	g := &page{config: &config{columns: columns, shrink: true, art: &asciiArt}, names: newNames(), table: table, heads: true, width: 80}
-	var b bytes.Buffer
+	g := &page{config: &config{columns: columns, shrink: true, art: &asciiArt}, names: newNames(), table: table, width: 80}
 	target := &target{number: 4194301, kind: aSession, id: 4194301, in: []bool{true, false}}
 	target.complete(table, false)
-	g.print(&b, []forest{table.view(target.in, target.kind, target.id)})
+	text := printed(g, viewOf(table, target, false))
 	const want = " session 4194302, from 4194301 (a-command-name-), terminal pts/3, leader gone\n"
-	if line := strings.SplitAfter(b.String(), "\n")[3]; !strings.HasSuffix(line, want) || len(line) != 81 {
-		t.Errorf("%d: %q\n%s", len(line), line, &b)
+	if line := strings.SplitAfter(text, "\n")[3]; !strings.HasSuffix(line, want) || len(line) != 81 {
+		t.Errorf("%d: %q\n%s", len(line), line, text)
 	}
 }
 
 func TestColors(t *testing.T) {
 	rows := parseTable(t, "5 1 5 5 shell\n6 5 6 5 zombie Z\n7 5 7 5 stopped T\n8 5 8 5 front tty=8\n9 8 8 5 more tty=8")
-	var b bytes.Buffer
 	table := testTable(rows)
 	g := testPage(table)
 	g.colored = true
-	g.print(&b, []forest{table.view(nil, aSession, 0)})
 	const want = "\x1b[1msession 5\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[1mshell(5)\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[31mzombie(6) <defunct>\x1b[m\n" +
 		"\x1b[2m|-\x1b[m\x1b[35mstopped(7)\x1b[m\n" +
 		"\x1b[2m`-\x1b[m\x1b[32mfront(8)\x1b[m\n" +
 		"\x1b[2m  `-\x1b[m\x1b[32mmore(9)\x1b[m\n"
-	if b.String() != want {
-		t.Errorf("%q\nwant\n%q", b.String(), want)
+	if got := printed(g, everything(table)); got != want {
+		t.Errorf("%q\nwant\n%q", got, want)
 	}
 }
 
@@ -433,7 +429,7 @@ func TestLarge(t *testing.T) {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
 		table := testTable(rows)
-		testPage(table).print(io.Discard, []forest{table.view(nil, aSession, 0)})
+		testPage(table).print(bufio.NewWriter(io.Discard), everything(table))
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
@@ -530,6 +526,7 @@ func FuzzUsage(f *testing.F) {
 func FuzzCommandLine(f *testing.F) {
 	f.Add("a\x00b\x00\x00", "name", "Z")
 	f.Add("", "a\nb", "S")
+	f.Add("sh\x00/\x00", "sh", "S")
 	f.Fuzz(func(t *testing.T, args, comm, state string) {
 		p := &posix.Process{Args: args, Comm: comm, State: (state + "S")[0]}
 		if dir, name := program(args); !strings.HasPrefix(args, dir+name) || strings.ContainsAny(name, "\x00 :/") {

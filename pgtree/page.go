@@ -1,27 +1,34 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
+	"math"
 	"slices"
 
 	"procgroup/internal/posix"
 )
 
-// page is how the lines of trees become text.
+// page is how the lines of the forest become text.
 type page struct {
 	*config
 	*names
 	table   *table
-	heads   bool // headings
 	colored bool
-	width   int // of the terminal, 0 to cut nothing
+	width   int // cells of a line, or unlimited
 
-	widths []int  // cells of each column, 0 for text in the last
-	levels int    // of art
-	edge   int    // cells that the tree has in the last column, 0 to cut nothing
-	buf    []byte // lines
-	text   []byte // a cell
+	columns []fitted // those of config, but for what has no room
+	levels  int      // of art
+	edge    int      // cells that the tree has in the last column
+	buf     []byte   // a line
+	text    []byte   // a cell
+}
+
+// fitted is a column and the cells that it takes; text in the last one takes what
+// it needs, and its width is 0.
+type fitted struct {
+	*column
+	width int
 }
 
 // The colours repeat what the text says. They are the terminal's own, so that
@@ -35,75 +42,67 @@ const (
 	magenta = "\x1b[35m" // stopped
 )
 
-// print writes the forests one after the other.
-func (g *page) print(w io.Writer, forests []forest) error {
-	g.measure(forests)
-	if !g.noHeading && !g.short && len(forests) > 0 && len(forests[0]) > 1 {
-		g.line(nil)
+// unlimited is the width of a page of which nothing is cut.
+const unlimited = math.MaxInt32
+
+// print writes the forest, or what can be written of it: out keeps an error for
+// Flush.
+func (g *page) print(out *bufio.Writer, f forest) {
+	isTree := func(c *column) bool { return c.name == "tree" }
+	lines := f.lines(!g.noHeading && slices.ContainsFunc(g.config.columns, isTree))
+	g.measure(lines)
+	if g.noHeading || g.short || len(lines) == 1 {
+		lines = lines[1:] // no header
 	}
-	for _, f := range forests {
-		for l := range f.lines(g.heads) {
-			if g.line(&l); len(g.buf) < 1<<15 {
-				continue
-			}
-			if _, err := w.Write(g.buf); err != nil {
-				return err
-			}
-			g.buf = g.buf[:0]
+	for _, n := range lines {
+		if _, err := out.Write(g.line(n)); err != nil {
+			return
 		}
 	}
-	_, err := w.Write(g.buf)
-	return err
 }
 
-// measure makes each column as wide as its widest cell. On a narrow terminal
-// the default columns give way, one by one, until there is room for the tree,
-// but for the PID; then what is drawn of the tree does. Text that is not in the
-// last column has its part of the terminal at most.
-func (g *page) measure(forests []forest) {
-	last, depth := len(g.columns)-1, 0
-	g.widths = make([]int, last+1)
-	for i, c := range g.columns {
-		if i < last || !c.left {
-			g.widths[i] = len(c.head)
-		}
+// measure makes each column as wide as its widest cell, and then all of them fit
+// the width of the page.
+func (g *page) measure(lines []*node) {
+	for _, c := range g.config.columns {
+		g.columns = append(g.columns, fitted{column: c})
 	}
-	g.levels = mostLevels
-	for _, f := range forests {
-		for l := range f.lines(g.heads) {
-			depth = max(depth, l.depth)
-			for i, c := range g.columns {
-				if i < last || !c.left {
-					cell, _ := g.cell(g.text[:0], c, &l)
-					g.widths[i] = max(g.widths[i], posix.Width(cell))
-				}
+	g.levels, g.edge = mostLevels, unlimited
+	depth, last := 0, len(g.columns)-1
+	for _, n := range lines {
+		depth = max(depth, int(n.depth))
+		for i := range g.columns {
+			if c := &g.columns[i]; i < last || !c.left {
+				cell, _ := g.cell(c.column, n)
+				c.width = max(c.width, posix.Width(cell))
 			}
 		}
 	}
-	if g.width == 0 {
-		return
-	}
-	depth = min(depth, mostLevels)
+	g.fit(min(depth, mostLevels))
+}
+
+// fit makes room on a narrow terminal for a tree of that depth. The default
+// columns give way, one by one, all but the PID; then what is drawn of the tree
+// does. Text that is not in the last column has its part of the terminal at most.
+func (g *page) fit(depth int) {
 	for _, name := range [...]string{"time", "uid", "tpgid", "tty", "stat", "ppid", "sid", "pgid"} {
 		if !g.shrink || g.room() >= max(40, 2*depth+15) {
 			break
 		}
-		i := slices.IndexFunc(g.columns, func(c *column) bool { return c.name == name })
-		g.columns = slices.Delete(g.columns, i, i+1)
-		g.widths = slices.Delete(g.widths, i, i+1)
-		last--
+		g.columns = slices.DeleteFunc(g.columns, func(c fitted) bool { return c.name == name })
 	}
-	rest, texts := g.width-len(g.columns)+1, 0
-	for i, c := range g.columns {
+	last := len(g.columns) - 1
+	room, texts := g.width-last, 0 // that the columns of text share
+	for _, c := range g.columns {
 		if c.left {
 			texts++
 		} else {
-			rest -= g.widths[i]
+			room -= c.width
 		}
 	}
-	for i, c := range g.columns[:len(g.columns)-1] {
-		if c.left {
-			g.widths[i] = min(g.widths[i], max(1, rest/texts))
+	for i := range last {
+		if c := &g.columns[i]; c.left {
+			c.width = min(c.width, max(1, room/texts))
 		}
 	}
 	if g.columns[last].cell != nil {
@@ -122,52 +121,144 @@ func (g *page) measure(forests []forest) {
 // room is what the other columns leave to the last on the terminal.
 func (g *page) room() int {
 	room := g.width
-	for _, w := range g.widths[:len(g.widths)-1] {
-		room -= w + 1
+	for _, c := range g.columns[:len(g.columns)-1] {
+		room -= c.width + 1
 	}
 	return room
 }
 
-// line appends a line to the buffer: the header if l is nil.
-func (g *page) line(l *line) {
-	for i, c := range g.columns {
+// line is the text of a line, until the next call.
+func (g *page) line(n *node) []byte {
+	g.buf = g.buf[:0]
+	for i := range g.columns {
+		c := &g.columns[i]
 		if i > 0 {
 			g.buf = append(g.buf, ' ')
 		}
-		text, drawn := append(g.text[:0], c.head...), 0
-		if l != nil {
-			text, drawn = g.cell(g.text[:0], c, l)
-		}
-		g.text = text
+		text, drawn := g.cell(c.column, n)
+		room := c.width
 		if i == len(g.columns)-1 {
-			room := g.room()
-			if l != nil && l.kind > aThread && g.width > 0 {
+			room = g.room()
+			if n.heading() {
 				// Before a heading all is blank: a long one begins there.
 				early := min(max(0, posix.Width(text)-room), g.width-room)
 				g.buf, room = g.buf[:len(g.buf)-early], room+early
 			}
-			text = g.clip(text, room)
-		} else if c.left {
-			text = g.clip(text, g.widths[i])
 		}
-		drawn = min(drawn, len(text))
-		pad := g.widths[i] - posix.Width(text)
+		width := posix.Width(text)
+		if room = max(1, room); width > room {
+			text = append(posix.Clip(text, room-1), g.art.cut...)
+			width = posix.Width(text)
+		}
+		drawn, pad := min(drawn, len(text)), c.width-width
 		if !c.left {
 			g.pad(pad)
 		}
 		g.paint(text[:drawn], faint)
-		g.paint(text[drawn:], color(c, l))
+		g.paint(text[drawn:], color(c.column, n))
 		if c.left {
 			g.pad(pad)
 		}
 	}
 	g.buf = append(g.buf, '\n')
+	return g.buf
 }
 
-func (g *page) pad(cells int) {
-	for ; cells > 0; cells-- {
-		g.buf = append(g.buf, ' ')
+// cell is what stands in one column of a line, until the next call. The first
+// bytes of it may be art.
+func (g *page) cell(c *column, n *node) (cell []byte, drawn int) {
+	b := g.text[:0]
+	switch {
+	case n.kind == aPage:
+		b = append(b, c.head...)
+	case c.cell == nil:
+		b = n.draw(b, g.art, g.levels)
+		drawn = len(b)
+		b = g.treeText(b, n)
+	case !n.heading():
+		b = c.cell(b, n.proc, g.names)
 	}
+	g.text = b
+	return b, drawn
+}
+
+// treeText appends what stands in the tree after the art.
+func (g *page) treeText(b []byte, n *node) []byte {
+	p := n.proc
+	switch {
+	case n.heading():
+		return g.heading(b, n)
+	case n.kind == aThread:
+		b = append(posix.AppendEscaped(append(b, '{'), p.Comm, g.utf8), '}')
+	case g.short:
+		b = posix.AppendEscaped(b, p.Comm, g.utf8)
+	default:
+		b = g.command(b, p)
+	}
+	if g.short {
+		b = fmt.Appendf(b, "(%d)", p.PID)
+		if p.State == 'Z' {
+			b = append(b, " <defunct>"...)
+		}
+	}
+	return b
+}
+
+// heading appends the words of a heading.
+func (g *page) heading(b []byte, n *node) []byte {
+	p, of := n.proc, group
+	switch n.kind {
+	case aSession:
+		b, of = fmt.Appendf(b, "session %d", p.SID), session
+	case aGroup:
+		b = fmt.Appendf(b, "group %d", p.PGID)
+	case loneGroup:
+		b = fmt.Appendf(b, "group %d of session %d", p.PGID, p.SID)
+	}
+	if n.from != nil {
+		b = fmt.Appendf(b, ", from %d (", n.from.PID)
+		b = append(posix.AppendEscaped(b, n.from.Comm, g.utf8), ')')
+	}
+	if p.TTY != 0 && n.kind != aGroup {
+		b = fmt.Appendf(b, ", terminal %s", g.tty(p.TTY))
+	}
+	if p.PGID == p.TPGID && n.kind != aSession {
+		b = append(b, ", foreground"...)
+	}
+	if leader := g.table.leader(p, of); leader != alive && of(p) != 0 { // 0 stands for one of another PID namespace
+		b = fmt.Appendf(b, ", leader %s", leader)
+	}
+	return b
+}
+
+// command appends the command line after the art. Where the edge of the terminal
+// would cut the name of the command, the directory before it is left out.
+func (g *page) command(art []byte, p *posix.Process) []byte {
+	line := commandLine(p)
+	dir, name := program(p.Args)
+	if dir != "" && g.edge < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
+		line = line[len(dir):]
+	}
+	return posix.AppendEscaped(art, line, g.utf8)
+}
+
+// color is the color of a cell, or "". The art in it has another.
+func color(c *column, n *node) string {
+	switch {
+	case n.heading():
+		return bold
+	case n.kind == aPage || c.name != "stat" && c.name != "tree":
+		return ""
+	case n.proc.State == 'Z':
+		return red
+	case n.proc.State == 'T' || n.proc.State == 't':
+		return magenta
+	case n.proc.PGID == n.proc.TPGID:
+		return green
+	case n.proc.PID == n.proc.PGID:
+		return bold
+	}
+	return ""
 }
 
 // paint appends text in a color.
@@ -181,101 +272,8 @@ func (g *page) paint(text []byte, color string) {
 	g.buf = append(g.buf, plain...)
 }
 
-// color is that of a cell, but for the art in it.
-func color(c *column, l *line) string {
-	switch {
-	case l == nil:
-		return ""
-	case l.kind > aThread:
-		return bold
-	case c.name != "stat" && c.name != "tree":
-		return ""
-	case l.proc.State == 'Z':
-		return red
-	case l.proc.State == 'T' || l.proc.State == 't':
-		return magenta
-	case l.proc.PGID == l.proc.TPGID:
-		return green
-	case l.proc.PID == l.proc.PGID:
-		return bold
+func (g *page) pad(cells int) {
+	for ; cells > 0; cells-- {
+		g.buf = append(g.buf, ' ')
 	}
-	return ""
-}
-
-// cell appends what stands in one column of a line. The first bytes of it may
-// be art.
-func (g *page) cell(b []byte, c *column, l *line) (cell []byte, drawn int) {
-	if c.cell != nil {
-		if l.kind > aThread {
-			return b, 0
-		}
-		return c.cell(b, l.proc, g.names), 0
-	}
-	from := len(b)
-	b = l.draw(b, g.art, g.levels)
-	drawn = len(b) - from
-	switch p := l.proc; {
-	case l.kind > aThread:
-		return g.heading(b, l), drawn
-	case l.kind == aThread:
-		b = append(posix.AppendEscaped(append(b, '{'), p.Comm, g.utf8), '}')
-	case g.short:
-		b = posix.AppendEscaped(b, p.Comm, g.utf8)
-	default:
-		b = g.command(b, p)
-	}
-	if g.short {
-		b = fmt.Appendf(b, "(%d)", l.proc.PID)
-		if l.proc.State == 'Z' {
-			b = append(b, " <defunct>"...)
-		}
-	}
-	return b, drawn
-}
-
-// command appends the command line after the art. Where the edge of the
-// terminal would cut the name of the command, it goes without its directory.
-func (g *page) command(art []byte, p *posix.Process) []byte {
-	line := commandLine(p)
-	dir, name := program(p.Args)
-	if dir != "" && g.edge > 0 && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
-		line = line[len(dir):]
-	}
-	return posix.AppendEscaped(art, line, g.utf8)
-}
-
-// clip cuts text that does not fit on the terminal, with a mark.
-func (g *page) clip(text []byte, room int) []byte {
-	room = max(1, room)
-	if g.width == 0 || posix.Width(text) <= room {
-		return text
-	}
-	return append(posix.Clip(text, room-1), g.art.cut...)
-}
-
-// heading appends the words of a heading.
-func (g *page) heading(b []byte, l *line) []byte {
-	p, of := l.proc, group
-	switch l.kind {
-	case aSession:
-		b, of = fmt.Appendf(b, "session %d", p.SID), session
-	case aGroup:
-		b = fmt.Appendf(b, "group %d", p.PGID)
-	case loneGroup:
-		b = fmt.Appendf(b, "group %d of session %d", p.PGID, p.SID)
-	}
-	if l.from != nil {
-		b = fmt.Appendf(b, ", from %d (", l.from.PID)
-		b = append(posix.AppendEscaped(b, l.from.Comm, g.utf8), ')')
-	}
-	if p.TTY != 0 && l.kind != aGroup {
-		b = fmt.Appendf(b, ", terminal %s", g.tty(p.TTY))
-	}
-	if p.PGID == p.TPGID && l.kind != aSession {
-		b = append(b, ", foreground"...)
-	}
-	if leader := g.table.leader(p, of); leader != alive && of(p) != 0 { // 0 stands for one of another PID namespace
-		b = fmt.Appendf(b, ", leader %s", leader)
-	}
-	return b
 }

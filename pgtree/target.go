@@ -17,13 +17,29 @@ type target struct {
 	number int   // 0: not a number
 	daemon []int // of a pidfile: the processes that its daemon is known by
 
-	kind kind   // aSession or loneGroup, by its ID; or aProcess
+	kind kind   // aPage, aProcess; aSession or loneGroup, by its ID
 	id   int    // of the session or group
-	in   []bool // who is to be shown
+	in   []bool // the set of those that are shown, by their place in the table
 	err  error  // why it matches nothing
 }
 
-// parseTarget refuses what no process table can have. Others take 2^32+1 for 1.
+// asks tells whether a process is in the session or group that was asked for,
+// and not merely below one that is.
+func (t *target) asks(p *posix.Process) bool {
+	return t.kind == aPage || t.kind == aSession && p.SID == t.id || t.kind == loneGroup && p.PGID == t.id
+}
+
+// match makes the set of all that match, and tells whether it has anybody.
+func (t *target) match(table *table, match func(*posix.Process) bool) bool {
+	t.in = make([]bool, len(table.procs))
+	for i, p := range table.procs {
+		t.in[i] = match(p)
+	}
+	return slices.Contains(t.in, true)
+}
+
+// parseTarget refuses numbers that no process can have. Other programs take 2^32+1
+// for 1.
 func parseTarget(word string) (*target, error) {
 	if word == "" {
 		return nil, errors.New("an empty target")
@@ -41,8 +57,8 @@ func parseTarget(word string) (*target, error) {
 	return t, nil
 }
 
-// terminal is what ps(1) would call the word if it is that of a terminal, and
-// whether it can be nothing else.
+// terminal is the name that ps(1) would print if the word names a terminal. Sure
+// tells that it can name nothing else.
 func (t *target) terminal() (name string, sure bool) {
 	name = strings.TrimPrefix(t.word, "/dev/")
 	sure = strings.HasPrefix(name, "pts/") || strings.HasPrefix(name, "tty") && name != t.word
@@ -57,18 +73,16 @@ func (t *target) pidfile() bool {
 
 var errGone = errors.New("no such process")
 
-// find looks for the target in the table. readArgs has the command lines of the
-// table read.
+// find looks for the target in the table. readArgs reads the command lines of all
+// processes there; it is called only where their names do not suffice.
 func (t *target) find(table *table, names *names, readArgs func()) error {
-	matches := func(k kind, of func(*posix.Process) int, id int) (any bool) {
+	matches := func(k kind, of func(*posix.Process) int, id int) bool {
 		t.kind, t.id = k, id
-		t.in, any = table.matching(func(p *posix.Process) bool { return of(p) == id })
-		return any
+		return t.match(table, func(p *posix.Process) bool { return of(p) == id })
 	}
 	switch name, sure := t.terminal(); {
 	case t.number > 0:
-		self := func(p *posix.Process) int { return p.PID }
-		if matches(aSession, session, t.number) || matches(loneGroup, group, t.number) || matches(aProcess, self, t.number) {
+		if matches(aSession, session, t.number) || matches(loneGroup, group, t.number) || matches(aProcess, process, t.number) {
 			return nil
 		}
 		if process := posix.ThreadGroup(t.number); process != 0 && process != t.number {
@@ -82,10 +96,8 @@ func (t *target) find(table *table, names *names, readArgs func()) error {
 				t.id, sessions[p.SID] = p.SID, true
 			}
 		}
-		var any bool
 		t.kind = aSession
-		t.in, any = table.matching(func(p *posix.Process) bool { return sessions[p.SID] })
-		if !any {
+		if !t.match(table, func(p *posix.Process) bool { return sessions[p.SID] }) {
 			return errGone
 		}
 	default:
@@ -106,28 +118,22 @@ func (t *target) find(table *table, names *names, readArgs func()) error {
 // findName looks for processes by name. What stands in their command lines
 // counts only where no process has just that name.
 func (t *target) findName(table *table, readArgs func()) error {
-	for i, match := range [...]func(p *posix.Process) bool{
-		func(p *posix.Process) bool { return p.Comm == t.word },
-		func(p *posix.Process) bool { return title(p) == t.word },
-		func(p *posix.Process) bool { return script(p) == t.word },
-		func(p *posix.Process) bool {
-			begins := func(name string) bool { return strings.HasPrefix(name, t.word) }
-			return begins(p.Comm) || begins(title(p)) || begins(script(p))
-		},
-	} {
-		if i == 1 {
-			readArgs()
-		}
-		var any bool
-		if t.in, any = table.matching(match); any {
-			return nil
-		}
+	t.kind = aProcess
+	if t.match(table, func(p *posix.Process) bool { return p.Comm == t.word }) {
+		return nil
+	}
+	readArgs()
+	begins := func(name string) bool { return strings.HasPrefix(name, t.word) }
+	if t.match(table, func(p *posix.Process) bool { return title(p) == t.word }) ||
+		t.match(table, func(p *posix.Process) bool { return script(p) == t.word }) ||
+		t.match(table, func(p *posix.Process) bool { return begins(p.Comm) || begins(title(p)) || begins(script(p)) }) {
+		return nil
 	}
 	return errors.New("no process of that name")
 }
 
-// complete adds who is shown along with those that were found. A single
-// process that was asked for by number needs no heading.
+// complete adds the descendants of those that were found, and with parents their
+// ancestors. A single process that was asked for by number needs no heading.
 func (t *target) complete(table *table, parents bool) {
 	n := table.addDescendants(t.in)
 	if i, ok := table.index[t.number]; ok && n == 1 && t.in[i] {
@@ -173,7 +179,7 @@ func script(p *posix.Process) string {
 	script := path.Base(words[i])
 	known := slices.Contains(interpreters, strings.TrimRight(title(p), "0123456789.")) ||
 		script[:min(len(script), 15)] == p.Comm // as the kernel names one that was executed itself
-	if !known || strings.ContainsAny(script, " \t\n") {
+	if !known || strings.ContainsAny(script, "/ \t\n") { // of "/" the last part is "/"
 		return ""
 	}
 	return script

@@ -3,325 +3,218 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"iter"
-	"slices"
 
 	"procgroup/internal/posix"
 )
 
-// table is the process table in the order that the views are built in. It
-// knows nothing of the machine: rows in, lines out. A process is named by its
-// position in procs, a set of processes is a bool for each of them.
-type table struct {
-	procs   []*posix.Process        // oldest first
-	parents []int                   // position of each one's parent, or -1
-	index   map[int]int             // PID to position
-	threads map[int][]posix.Process // PID to its further threads
-	omit    []bool                  // who is not shown, whatever the view
-	hidden  func(pid int) posix.Process
-}
-
-// newTable sorts the rows. Hidden tells the IDs of a process that is not among
-// them, 0 if there is no such process.
-//
-// A row that is younger than its child merely bears the parent's number. So
-// there are no cycles, and a parent always comes before its children.
-func newTable(rows []posix.Process, hidden func(pid int) posix.Process) *table {
-	t := &table{
-		procs:   make([]*posix.Process, len(rows)),
-		parents: make([]int, len(rows)),
-		index:   make(map[int]int, len(rows)),
-		threads: map[int][]posix.Process{},
-		omit:    make([]bool, len(rows)),
-		hidden:  hidden,
-	}
-	for i := range rows {
-		t.procs[i] = &rows[i]
-	}
-	slices.SortFunc(t.procs, func(a, b *posix.Process) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID))
-	})
-	for i, p := range t.procs {
-		t.parents[i] = -1
-		if j, older := t.index[p.PPID]; older {
-			t.parents[i] = j
-		}
-		t.index[p.PID] = i
-	}
-	return t
-}
-
-// row is that of a process, with the IDs alone if it is not in the table.
-func (t *table) row(pid int) posix.Process {
-	if i, ok := t.index[pid]; ok {
-		return *t.procs[i]
-	}
-	return t.hidden(pid)
-}
-
-// session and group are what a process is a member of.
-func session(p *posix.Process) int { return p.SID }
-func group(p *posix.Process) int   { return p.PGID }
-
-// leader is the state of the one that a process's session or group is named
-// after. One that has moved to another group is gone from its own.
-func (t *table) leader(p *posix.Process, of func(*posix.Process) int) string {
-	l := t.row(of(p))
-	switch {
-	case of(&l) != of(p) || l.State == 'X':
-		return "gone"
-	case l.State == 0:
-		return hidden
-	case l.Zombie():
-		return "zombie"
-	}
-	return alive
-}
-
-const alive, hidden = "alive", "hidden"
-
-// matching is the set of processes that match. It tells whether there are any.
-func (t *table) matching(match func(*posix.Process) bool) (in []bool, any bool) {
-	in = make([]bool, len(t.procs))
-	for i, p := range t.procs {
-		in[i] = match(p)
-		any = any || in[i]
-	}
-	return in, any
-}
-
-// addDescendants adds to the set all that are below one of it. It counts them
-// all.
-func (t *table) addDescendants(in []bool) (n int) {
-	for i, up := range t.parents {
-		if in[i] = in[i] || up >= 0 && in[up]; in[i] {
-			n++
-		}
-	}
-	return n
-}
-
-// addAncestors adds to the set all that are above one of it.
-func (t *table) addAncestors(in []bool) {
-	for i, up := range slices.Backward(t.parents) {
-		if in[i] && up >= 0 {
-			in[up] = true
-		}
-	}
-}
-
-// kind says what a line stands for.
+// kind says what a line stands for, and what a target asks for.
 type kind byte
 
 const (
-	aProcess  kind = iota
-	aThread        // of the process above it
-	aSession       // heading; its process is one of the session
-	aGroup         // heading of a group beside others of its session
-	loneGroup      // heading of a group that was asked for
+	aPage kind = iota // everything; its line is the header of the columns
+	aProcess
+	aThread   // of the process above it
+	aSession  // heading; its process is one of the session
+	aGroup    // heading of a group beside others of its session
+	loneGroup // heading of a group that was asked for
 )
 
-// forest is the lines of one view as a tree. Node 0 stands for the page: what
-// hangs on it begins at the left margin.
+// forest is what is shown, as the nodes of a tree. Node 0 is the page: what hangs
+// on it begins at the left margin. Every node comes after the one it hangs on.
 type forest []node
 
 type node struct {
 	kind kind
-	proc *posix.Process
-	from *posix.Process // of a heading: the parent that this one has elsewhere, or nil
+	up   int32          // position in the forest of the node that it hangs on
+	proc *posix.Process // whose line it is
+	from *posix.Process // of a heading: the parent that proc has elsewhere, or nil
 
-	up, first, last, next int32 // positions in the forest, 0 for none
+	// What lines finds out.
+	depth int32
+	below int32  // how many lines that hang on it have not been placed yet
+	next  int32  // where the first of these goes
+	bars  uint64 // bit d: on the way here, what is at depth d has one after it
 }
 
-// add appends a node that hangs nowhere yet.
-func (f *forest) add(k kind, p *posix.Process) int32 {
-	*f = append(*f, node{kind: k, proc: p})
+// heading tells whether the line is one.
+func (n *node) heading() bool { return n.kind > aThread }
+
+// hang appends a node, which comes after what hangs on up already.
+func (f *forest) hang(up int32, k kind, p, from *posix.Process) int32 {
+	*f = append(*f, node{kind: k, up: up, proc: p, from: from})
 	return int32(len(*f) - 1)
 }
 
-// head appends a heading and hangs it on up.
-func (f *forest) head(up int32, k kind, p, from *posix.Process) int32 {
-	n := f.add(k, p)
-	(*f)[n].from = from
-	f.hang(up, n)
-	return n
+// view adds to the forest what the table has of one target: by descent alone, each
+// process under its parent; or sessions, in each its groups, in each group the
+// processes under their parents.
+type view struct {
+	*table
+	*forest
+	*target
+	byDescent bool
 }
 
-// hang puts n below what hangs on up so far.
-func (f forest) hang(up, n int32) {
-	f[n].up = up
-	if above := &f[up]; above.last == 0 {
-		above.first, above.last = n, n
-	} else {
-		f[above.last].next, above.last = n, n
-	}
-}
-
-// trees makes a node of each process in the set (nil: of all) and hangs it on
-// its parent, with together only on one of the same group. The roots are what
-// is left, the oldest first.
-func (t *table) trees(in []bool, together bool) (f forest, roots []int32) {
-	f = make(forest, 1)
-	if in == nil {
-		f = slices.Grow(f, len(t.procs))
-	}
-	at := make([]int32, len(t.procs)) // position to node
-	for i, p := range t.procs {
-		if t.omit[i] || in != nil && !in[i] {
+// add appends the nodes, the oldest process first. It tells whether there are any.
+func (v view) add() bool {
+	before := len(*v.forest)
+	h := v.countRoots()
+	nodes := make([]int32, len(v.procs)) // position in the table to that in the forest
+	for i, p := range v.procs {
+		if !v.shows(i) {
 			continue
 		}
-		at[i] = f.add(aProcess, p)
-		for j := range t.threads[p.PID] {
-			f.hang(at[i], f.add(aThread, &t.threads[p.PID][j]))
+		up := int32(0)
+		switch {
+		case !v.isRoot(i):
+			up = nodes[v.parents[i]]
+		case !v.byDescent:
+			up = h.above(i)
 		}
-		up := t.parents[i]
-		if up < 0 || at[up] == 0 || together && (t.procs[up].PGID != p.PGID || t.procs[up].SID != p.SID) {
-			roots = append(roots, at[i])
-		} else {
-			f.hang(at[up], at[i])
+		nodes[i] = v.hang(up, aProcess, p, nil)
+		for j := range v.threads[p.PID] {
+			v.hang(nodes[i], aThread, &v.threads[p.PID][j], nil)
 		}
 	}
-	return f, roots
+	return len(*v.forest) > before
 }
 
-// descent shows the set (nil: all) by parents alone.
-func (t *table) descent(in []bool) forest {
-	f, roots := t.trees(in, false)
-	for _, n := range roots {
-		f.hang(0, n)
+// shows tells whether the process at a position of the table is shown.
+func (v view) shows(i int) bool { return v.in[i] && v.shown[i] }
+
+// isRoot tells whether that process does not stand under its parent.
+func (v view) isRoot(i int) bool {
+	up := v.parents[i]
+	return up < 0 || !v.shows(up) || !v.byDescent && groupOf(v.procs[up]) != groupOf(v.procs[i])
+}
+
+// groupID is that of a group in its session. A row that was read before a
+// setsid(2) and one from after it can have the same group in two sessions.
+type groupID struct{ sid, pgid int }
+
+func groupOf(p *posix.Process) groupID { return groupID{p.SID, p.PGID} }
+
+// headings are those of one view.
+type headings struct {
+	view
+	roots   map[groupID]int   // how many roots a group has
+	groups  map[int]int       // how many groups of a session have roots
+	group   map[groupID]int32 // the heading of a group: its node, 0 while there is none
+	session map[int]int32     // that of a session
+}
+
+// countRoots finds out which sessions and groups may need a heading.
+func (v view) countRoots() headings {
+	h := headings{v, map[groupID]int{}, map[int]int{}, map[groupID]int32{}, map[int]int32{}}
+	for i, p := range v.procs {
+		if !v.shows(i) || !v.isRoot(i) {
+			continue
+		}
+		g := groupOf(p)
+		if h.roots[g]++; h.roots[g] == 1 {
+			h.groups[p.SID]++
+		}
 	}
-	return f
+	return h
 }
 
-// view shows sessions, in each its groups, in each group the processes under
-// their parents: all (in is nil), or a target, which is a session or group by
-// its ID or some processes, with its descendants: in is the set of all these.
+// above is the node that a root hangs on: a heading, which is appended where it is
+// missing, or the page.
 //
 // A group gets a heading only where no single leader's row stands for it, and
 // so does a session, unless it was asked for. Descendants that are in another
 // session, or in another group of the same one, stand under a heading that
 // says whom they come from.
-func (t *table) view(in []bool, k kind, id int) forest {
-	f, roots := t.trees(in, true)
-	type box struct {
-		parts int   // groups of a session, roots of a group
-		led   bool  // the group's one root is its leader
-		node  int32 // the heading, 0 while it has none
+func (h headings) above(i int) int32 {
+	p := h.procs[i]
+	sid, g := p.SID, groupOf(p)
+	led := h.roots[g] == 1 && p.PID == p.PGID    // its leader's row stands for the group
+	whole := h.groups[sid] == 1 && p.PGID == sid // the group is all of the session
+	asked := h.asks(p)
+	var from *posix.Process // below the target, but no part of it
+	if up := h.parents[i]; !asked && up >= 0 && h.in[up] {
+		from = h.procs[up]
 	}
-	type ids struct{ sid, pgid int }
-	sessions, groups := map[int]box{}, map[ids]box{}
-	for _, n := range roots {
-		p := f[n].proc
-		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
-		if g.parts == 0 {
-			s.parts++
+	switch {
+	case h.kind == aProcess && from == nil:
+		return 0 // asked for: its own row stands for it
+	case h.group[g] != 0:
+	case h.kind == loneGroup && asked:
+		h.group[g] = h.hang(0, loneGroup, p, nil)
+	case h.session[sid] == 0 && from != nil && from.SID == sid:
+		h.group[g] = h.hang(0, aGroup, p, from)
+	default:
+		if h.session[sid] == 0 && (h.kind != aPage || !whole || !led) {
+			h.session[sid] = h.hang(0, aSession, p, from)
 		}
-		g.parts++
-		g.led = g.parts == 1 && p.PID == p.PGID
-		sessions[p.SID], groups[ids{p.SID, p.PGID}] = s, g
+		if !whole && !led {
+			h.group[g] = h.hang(h.session[sid], aGroup, p, nil)
+		}
 	}
-	for _, n := range roots {
-		p := f[n].proc
-		s, g := sessions[p.SID], groups[ids{p.SID, p.PGID}]
-		asked := in == nil || k == aSession && p.SID == id || k == loneGroup && p.PGID == id
-		var from *posix.Process // below the target, but no part of it
-		if up := t.parents[t.index[p.PID]]; !asked && up >= 0 && in[up] {
-			from = t.procs[up]
-		}
-		switch {
-		case k == aProcess && from == nil:
-			f.hang(0, n) // asked for: its own row stands for it
-			continue
-		case g.node != 0:
-		case k == loneGroup && asked:
-			g.node = f.head(0, loneGroup, p, nil)
-		case s.node == 0 && from != nil && from.SID == p.SID:
-			g.node = f.head(0, aGroup, p, from)
-		default:
-			own := s.parts == 1 && p.PGID == p.SID // the group is all of the session
-			if s.node == 0 && (in != nil || !own || !g.led) {
-				s.node = f.head(0, aSession, p, from)
-			}
-			if !own && !g.led {
-				g.node = f.head(s.node, aGroup, p, nil)
-			}
-		}
-		f.hang(cmp.Or(g.node, s.node), n)
-		sessions[p.SID], groups[ids{p.SID, p.PGID}] = s, g
-	}
-	return f
-}
-
-// line is a node in its place on the page.
-type line struct {
-	*node
-	depth int
-	bars  uint64 // bit d: on the way here, what is at depth d has one after it
+	return cmp.Or(h.group[g], h.session[sid])
 }
 
 // mostLevels of art are drawn; a deeper line says its depth, or the work would
 // grow with the square of it.
 const mostLevels = 48
 
-// lines goes through the forest from top to bottom. Without heads the rest
-// moves up to where the headings would be. There is no recursion in it: a
+// lines gives each node its place on the page: below the one that it hangs on, and
+// below all that hangs on what was hung there before it. Without headings, the
+// processes move up to where these would be. There is no recursion in it: a
 // chain of processes may be as long as the table.
-func (f forest) lines(heads bool) iter.Seq[line] {
-	return func(yield func(line) bool) {
-		l := line{}
-		shown := func() bool { return heads || l.kind <= aThread }
-		for n := f[0].first; n != 0; {
-			l.node = &f[n]
-			if l.bars &^= 1 << l.depth; l.next != 0 {
-				l.bars |= 1 << l.depth
-			}
-			if shown() && !yield(l) {
-				return
-			}
-			if l.first != 0 {
-				if shown() {
-					l.depth++
-				}
-				n = l.first
-				continue
-			}
-			for l.next == 0 && l.up != 0 {
-				l.node = &f[l.up]
-				if shown() {
-					l.depth--
-				}
-			}
-			n = l.next
+func (f forest) lines(headings bool) []*node {
+	height := func(n *node) int32 {
+		if n.heading() && !headings {
+			return 0
+		}
+		return 1
+	}
+	for i := len(f) - 1; i > 0; i-- {
+		f[f[i].up].below += height(&f[i]) + f[i].below
+	}
+	lines := make([]*node, 1+f[0].below)
+	lines[0] = &f[0]
+	f[0].depth, f[0].next = -1, 1
+	for i := 1; i < len(f); i++ {
+		n := &f[i]
+		up := &f[n.up]
+		n.depth, n.bars = up.depth+height(up), up.bars
+		n.next = up.next + height(n)
+		if height(n) > 0 {
+			lines[up.next] = n
+		}
+		up.next = n.next + n.below
+		if up.below -= height(n) + n.below; up.below > 0 {
+			n.bars |= 1 << n.depth
 		}
 	}
+	return lines
 }
 
-// art is what the lines of a tree are drawn with, two cells each, and
-// the mark where one is cut.
-type art struct{ bar, blank, tee, last, cut string }
+// art is what a tree is drawn with, two cells for each level. The second of a pair
+// is for a level where something more follows further down the page.
+type art struct {
+	above, own [2]string // the levels above a line's own, and its own
+	cut        string    // the mark where a line is cut
+}
 
 var (
-	asciiArt = art{"| ", "  ", "|-", "`-", ">"}
-	utf8Art  = art{"│ ", "  ", "├─", "└─", "…"}
+	asciiArt = art{[2]string{"  ", "| "}, [2]string{"`-", "|-"}, ">"}
+	utf8Art  = art{[2]string{"  ", "│ "}, [2]string{"└─", "├─"}, "…"}
 )
 
 // draw appends the art before a line's text, so many levels of it at most.
-func (l line) draw(b []byte, a *art, levels int) []byte {
-	for d := 1; d <= min(l.depth, levels); d++ {
-		more := l.bars>>d&1 != 0
-		switch {
-		case d < l.depth && more:
-			b = append(b, a.bar...)
-		case d < l.depth:
-			b = append(b, a.blank...)
-		case more:
-			b = append(b, a.tee...)
-		default:
-			b = append(b, a.last...)
+func (n *node) draw(b []byte, a *art, levels int) []byte {
+	depth := int(n.depth)
+	for d := 1; d <= min(depth, levels); d++ {
+		pair := &a.above
+		if d == depth {
+			pair = &a.own
 		}
+		b = append(b, pair[n.bars>>d&1]...)
 	}
-	if l.depth > levels {
-		b = fmt.Appendf(b, "(%d) ", l.depth)
+	if depth > levels {
+		b = fmt.Appendf(b, "(%d) ", depth)
 	}
 	return b
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,10 +42,13 @@ func parseTable(t *testing.T, text string) []posix.Process {
 	return rows
 }
 
-// testTable has the processes of the rows, and the threads.
+// testTable has the processes of the rows, and the threads, and shows them all.
 func testTable(rows []posix.Process) *table {
 	isThread := func(p posix.Process) bool { return p.TGID != p.PID }
 	table := newTable(slices.DeleteFunc(slices.Clone(rows), isThread), func(int) (p posix.Process) { return p })
+	for i := range table.shown {
+		table.shown[i] = true
+	}
 	for _, p := range rows {
 		if isThread(p) {
 			table.threads[p.TGID] = append(table.threads[p.TGID], p)
@@ -56,7 +59,35 @@ func testTable(rows []posix.Process) *table {
 
 func testPage(table *table) *page {
 	tree, _ := parseColumns("tree")
-	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, heads: true}
+	return &page{config: &config{columns: tree, short: true, art: &asciiArt}, names: newNames(), table: table, width: unlimited}
+}
+
+// everything is the view without a target.
+func everything(table *table) forest {
+	t := &target{kind: aPage}
+	t.match(table, func(*posix.Process) bool { return true })
+	return viewOf(table, t, false)
+}
+
+// printed is the text of a page.
+func printed(g *page, f forest) string {
+	var b strings.Builder
+	out := bufio.NewWriter(&b)
+	g.print(out, f)
+	out.Flush()
+	return b.String()
+}
+
+// drawing is how the text of a picture in a test looks: without its indentation,
+// and ${q} for the backquote that a raw string cannot have.
+func drawing(text string) string {
+	return strings.NewReplacer("\t", "", "${q}", "`").Replace(strings.TrimPrefix(text, "\n")) + "\n"
+}
+
+func viewOf(table *table, t *target, byDescent bool) forest {
+	f := make(forest, 1)
+	view{table, &f, t, byDescent}.add()
+	return f
 }
 
 func TestTree(t *testing.T) {
@@ -75,32 +106,32 @@ func TestTree(t *testing.T) {
 			session 23259, terminal pts/3
 			|-bash(23259)
 			|-make(23262)
-			| ` + "`" + `-cc1(23266)
-			` + "`" + `-group 23263, foreground
+			| ${q}-cc1(23266)
+			${q}-group 23263, foreground
 			  |-tail(23263)
-			  ` + "`" + `-grep(23287)
+			  ${q}-grep(23287)
 			session 23264, leader gone
-			` + "`" + `-nginx(23269)
-			  ` + "`" + `-worker(23271)`},
+			${q}-nginx(23269)
+			  ${q}-worker(23271)`},
 		{"a session of one group needs no line", `
 			1 0 1 1 init
 			5 1 5 5 cron
 			6 5 5 5 job`, `
 			init(1)
 			cron(5)
-			` + "`" + `-job(6)`},
+			${q}-job(6)`},
 		{"unless its leader is gone", `
 			6 1 5 5 job
 			7 1 5 5 other`, `
 			session 5, leader gone
 			|-job(6)
-			` + "`" + `-other(7)`},
+			${q}-other(7)`},
 		{"or not the only root", `
 			5 1 5 5 cron
 			6 1 5 5 orphan`, `
 			session 5
 			|-cron(5)
-			` + "`" + `-orphan(6)`},
+			${q}-orphan(6)`},
 		{"a zombie leader is there", `
 			5 1 5 5 cron Z
 			6 1 5 5 orphan
@@ -109,10 +140,10 @@ func TestTree(t *testing.T) {
 			session 5, leader zombie
 			|-group 5, leader zombie
 			| |-cron(5) <defunct>
-			| ` + "`" + `-orphan(6)
-			` + "`" + `-group 7, leader zombie
+			| ${q}-orphan(6)
+			${q}-group 7, leader zombie
 			  |-other(7) <defunct>
-			  ` + "`" + `-orphan(8)`},
+			  ${q}-orphan(8)`},
 		{"a leader that moved to another group is gone from its own", `
 			5 1 5 5 shell
 			6 5 7 5 moved
@@ -122,25 +153,25 @@ func TestTree(t *testing.T) {
 			|-shell(5)
 			|-group 7
 			| |-moved(6)
-			| ` + "`" + `-leader(7)
-			` + "`" + `-group 6, leader gone
-			  ` + "`" + `-left(8)`},
+			| ${q}-leader(7)
+			${q}-group 6, leader gone
+			  ${q}-left(8)`},
 		{"a leader below a member", `
 			5 1 5 5 shell
 			6 5 7 5 parent
 			7 6 7 5 leader`, `
 			session 5
 			|-shell(5)
-			` + "`" + `-group 7
-			  ` + "`" + `-parent(6)
-			    ` + "`" + `-leader(7)`},
+			${q}-group 7
+			  ${q}-parent(6)
+			    ${q}-leader(7)`},
 		{"a PID namespace", `
 			1 0 0 0 init
 			2 0 2 2 entered
 			3 0 0 0 other`, `
 			session 0
 			|-init(1)
-			` + "`" + `-other(3)
+			${q}-other(3)
 			entered(2)`},
 		{"a cycle, a parent that is younger, one of the same tick", `
 			2 3 2 2 a
@@ -150,24 +181,24 @@ func TestTree(t *testing.T) {
 			7 7 2 2 own`, `
 			session 2
 			|-a(2)
-			| ` + "`" + `-b(3)
+			| ${q}-b(3)
 			|-c(5)
-			| ` + "`" + `-d(9)
-			` + "`" + `-own(7)`},
+			| ${q}-d(9)
+			${q}-own(7)`},
 		{"PIDs that began anew", `
 			300 1 300 300 old
 			20 300 300 300 child
 			19 20 300 300 grandchild`, `
 			old(300)
-			` + "`" + `-child(20)
-			  ` + "`" + `-grandchild(19)`},
+			${q}-child(20)
+			  ${q}-grandchild(19)`},
 		{"a row from before a setsid, and one from after", `
 			5 1 5 5 parent
 			6 5 5 6 child`, `
 			parent(5)
 			session 6
-			` + "`" + `-group 5
-			  ` + "`" + `-child(6)`},
+			${q}-group 5
+			  ${q}-child(6)`},
 		{"threads", `
 			5 1 5 5 server
 			6 1 5 5 server tgid=5
@@ -176,14 +207,11 @@ func TestTree(t *testing.T) {
 			server(5)
 			|-{server}(6)
 			|-{server}(8)
-			` + "`" + `-child(7)`},
+			${q}-child(7)`},
 	} {
 		table := testTable(parseTable(t, c.rows))
-		var b bytes.Buffer
-		testPage(table).print(&b, []forest{table.view(nil, aSession, 0)})
-		want := strings.ReplaceAll(strings.TrimPrefix(c.want, "\n"), "\t", "") + "\n"
-		if b.String() != want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
+		if got, want := printed(testPage(table), everything(table)), drawing(c.want); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, want)
 		}
 	}
 }
@@ -279,11 +307,8 @@ func TestViews(t *testing.T) {
 			continue
 		}
 		target.complete(table, c.parents)
-		var b bytes.Buffer
-		testPage(table).print(&b, []forest{(&config{parents: c.parents}).view(table, target)})
-		want := strings.NewReplacer("\t", "", "${q}", "`").Replace(strings.TrimPrefix(c.want, "\n")) + "\n"
-		if b.String() != want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, b.String(), want)
+		if got, want := printed(testPage(table), viewOf(table, target, c.parents)), drawing(c.want); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, want)
 		}
 	}
 }
@@ -296,14 +321,14 @@ func TestDeep(t *testing.T) {
 		rows[i] = posix.Process{PID: i + 1, TGID: i + 1, PPID: i, PGID: 1, SID: 1, State: 'S', Threads: 1, Start: uint64(i), Comm: "x"}
 	}
 	table := testTable(rows)
-	forests := []forest{table.view(nil, aSession, 0)}
-	var text, json bytes.Buffer
-	testPage(table).print(&text, forests)
-	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text.String(), last) || text.Len() > 120*n {
-		t.Errorf("%d bytes, at the end %q", text.Len(), text.String()[max(0, text.Len()-150):])
+	text := printed(testPage(table), everything(table))
+	if last := fmt.Sprintf("%s(%d) x(%d)\n", strings.Repeat("  ", 48), n-1, n); !strings.HasSuffix(text, last) || len(text) > 120*n {
+		t.Errorf("%d bytes, at the end %q", len(text), text[max(0, len(text)-150):])
 	}
-	d := document{names: newNames(), table: table}
-	d.print(&json, forests)
+	var json strings.Builder
+	d := document{names: newNames(), table: table, out: bufio.NewWriter(&json)}
+	d.print(everything(table))
+	d.out.Flush()
 	if strings.Count(json.String(), `"pid"`) != n || !strings.Contains(json.String(), fmt.Sprintf(`"depth":%d,`, n-1)) {
 		t.Error("JSON is not complete")
 	}

@@ -25,16 +25,13 @@ func UTF8() bool {
 // Escape makes untrusted text safe to print on one line of a terminal.
 func Escape(s string) string { return string(AppendEscaped(nil, s, UTF8())) }
 
-// AppendEscaped appends s with all that a terminal could obey, or show in an
-// unknown width, written as \n, \t, \r, \xNN (a byte), \uNNNN or \UNNNNNNNN; with
-// ascii only, all beyond it too. A backslash stays single: this is for reading,
-// and command lines are full of them.
+// AppendEscaped appends s to dst. What a terminal could obey, or show in an unknown
+// width, is written as \n, \t, \r, \xNN (a byte that is no UTF-8), \uNNNN or
+// \UNNNNNNNN, and so is everything beyond ASCII if utf8OK is false. A backslash
+// stays single: this is for reading, and command lines are full of them.
 func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 	for i := 0; i < len(s); {
-		r, n := rune(s[i]), 1
-		if r >= utf8.RuneSelf {
-			r, n = utf8.DecodeRuneInString(s[i:])
-		}
+		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case ' ' <= r && r <= '~', utf8OK && Printable(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, s[i:i+n]...)
@@ -56,56 +53,58 @@ func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 	return dst
 }
 
-// Printable tells a character that shows as itself everywhere. Control
-// characters, those that turn the writing direction or are invisible, and what
-// Unicode has not assigned are not; nor those whose width depends on the
+// Printable tells whether a character shows as itself everywhere. Control
+// characters do not, nor those that turn the writing direction or are invisible,
+// nor what Unicode has not assigned, nor those whose width depends on the
 // terminal: joining jamo, variation selectors, flags and skin tones.
 func Printable(r rune) bool {
 	return unicode.IsPrint(r) && !within(unsure[:], r)
 }
 
-// Width is the number of terminal cells that printable text takes.
+// Width is the number of terminal cells that printable text takes: 2 for a wide
+// character (Unicode UAX 11), 0 for one that combines with the one before.
 func Width(text []byte) (cells int) {
-	for i := 0; i < len(text); {
-		w, n := cell(text[i:])
-		cells, i = cells+w, i+n
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		cells, text = cells+cellsOf(r), text[size:]
 	}
 	return cells
 }
 
-// Clip returns the longest start of printable text that fits in cells.
+// Clip returns the longest start of printable text that fits in so many cells.
 func Clip(text []byte, cells int) []byte {
 	for i := 0; i < len(text); {
-		w, n := cell(text[i:])
-		if cells -= w; cells < 0 {
+		r, size := utf8.DecodeRune(text[i:])
+		if cells -= cellsOf(r); cells < 0 {
 			return text[:i]
 		}
-		i += n
+		i += size
 	}
 	return text
 }
 
-// cell measures the first character of text, in cells and in bytes.
-func cell(text []byte) (cells, size int) {
-	if text[0] < utf8.RuneSelf {
-		return 1, 1
-	}
-	r, size := utf8.DecodeRune(text)
+// cellsOf is the number of terminal cells that a printable character takes.
+func cellsOf(r rune) int {
 	switch {
+	case r < utf8.RuneSelf:
+		return 1
 	case unicode.In(r, unicode.Mn, unicode.Me):
-		return 0, size
+		return 0
 	case within(wide[:], r):
-		return 2, size
+		return 2
 	}
-	return 1, size
+	return 1
 }
 
-// within looks r up in a sorted list of first and last characters.
+// within looks r up in ranges: a sorted list of the first and the last character
+// of each.
 func within(ranges []rune, r rune) bool {
 	i, exact := slices.BinarySearch(ranges, r)
 	return exact || i%2 == 1
 }
 
+// unsure holds the characters that print, but in a width that depends on the
+// terminal.
 var unsure = [...]rune{
 	0x34f, 0x34f, 0x115f, 0x11ff, 0x3164, 0x3164, 0xd7b0, 0xd7ff, 0xfe00, 0xfe0f,
 	0xffa0, 0xffa0, 0x1f1e6, 0x1f1ff, 0x1f3fb, 0x1f3ff, 0xe0100, 0xe01ef,

@@ -15,9 +15,9 @@ var ProcRoot = "/proc"
 // Process is one row of the process table: what proc_pid_stat(5) says of a
 // process or thread, and what Fill was asked to add.
 type Process struct {
-	PID, PPID, PGID, SID int // a number of another PID namespace is 0
+	PID, PPID, PGID, SID int // 0 for one that this PID namespace does not have
 
-	TGID    int    // its process; differs from PID in a thread's row
+	TGID    int    // the thread's process: in the row of a process the same as PID
 	TTY     int    // device number of the controlling terminal, 0 for none
 	TPGID   int    // foreground group of that terminal, -1 for none
 	Threads int    // 0 in the row of a thread that has ended
@@ -33,18 +33,18 @@ type Process struct {
 	Cgroup  string // the lines of cgroups(7), with Cgroup
 }
 
-// Zombie tells whether the process has ended and waits for its parent. A
-// leader that has ended while other threads of it go on is in state Z too, but
-// the process lives: such threads are still counted.
+// Zombie tells whether the process has ended and waits for its parent. If its
+// first thread has ended while others go on, it is in state Z too, but it lives:
+// Threads still counts them.
 func (p *Process) Zombie() bool {
 	return (p.State == 'Z' || p.State == 'X') && p.Threads <= 1
 }
 
-// Kernel tells whether it is a kernel thread. Its flag says so (PF_KTHREAD);
-// session 0 and parent 0 do not, in a PID namespace.
+// Kernel tells whether it is a kernel thread, by its flag (PF_KTHREAD). Session 0
+// and parent 0 are no sign of one: in a PID namespace other processes have them.
 func (p *Process) Kernel() bool { return p.Flags&0x00200000 != 0 }
 
-// Fields says what Fill reads beyond stat. Each costs up to three system
+// Fields is a set of what Fill reads beyond stat. Each costs one to three system
 // calls for each process.
 type Fields uint
 
@@ -55,6 +55,7 @@ const (
 	Cgroup                    // Cgroup
 )
 
+// errStat is the error of a row that is not as proc_pid_stat(5) says.
 var errStat = errors.New("malformed")
 
 // parseStat reads a line of proc_pid_stat(5). The name may hold anything,
@@ -85,25 +86,17 @@ func parseStat(line []byte, p *Process) error {
 	return nil
 }
 
-// number takes a decimal number and a blank before it off the front of b.
+// number takes a decimal number off the front of b, with the blank before it.
+// It has no more than 18 digits, as no field has that is read here, so it fits.
 func number(b []byte) (n int64, rest []byte, ok bool) {
 	b = bytes.TrimPrefix(b, []byte(" "))
-	negative := len(b) > 0 && b[0] == '-'
-	if negative {
-		b = b[1:]
-	}
-	i := 0
-	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
-		if i == 18 { // more would overflow, and no field has as many
-			return 0, nil, false
-		}
-		n = n*10 + int64(b[i]-'0')
-	}
-	if i == 0 || i < len(b) && b[i] != ' ' && b[i] != '\n' {
-		return 0, nil, false
+	rest = bytes.TrimPrefix(b, []byte("-"))
+	negative := len(rest) < len(b)
+	for digits := 0; digits < 18 && len(rest) > 0 && '0' <= rest[0] && rest[0] <= '9'; digits++ {
+		n, rest, ok = n*10+int64(rest[0]-'0'), rest[1:], true
 	}
 	if negative {
 		n = -n
 	}
-	return n, b[i:], true
+	return n, rest, ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\n')
 }

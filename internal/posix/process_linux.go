@@ -5,14 +5,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// PIDs lists the processes that /proc shows, in ascending order.
+// PIDs lists the processes that /proc shows, in ascending order. That there are
+// none is an error: then /proc is something else.
 func PIDs() ([]int, error) {
 	list, err := numbersIn(unix.AT_FDCWD, ProcRoot, make([]byte, 1<<15))
 	if err != nil {
@@ -26,24 +29,23 @@ func PIDs() ([]int, error) {
 }
 
 // Table reads the rows of pids, in their order. Processes that have vanished
-// are left out, and so is one that cannot be read: denied says that the kernel
-// forbids it (hidepid, proc(5)), err which was the first that makes no sense.
+// are left out. So are those that the kernel does not let this user read, and
+// denied tells whether there are any (hidepid, proc(5)); and rows that make no
+// sense: err names the first of these and counts the others.
 func Table(pids []int) (rows []Process, denied bool, err error) {
 	rows = make([]Process, len(pids))
 	errs := make([]error, len(pids))
-	inHalves(len(pids), func(r *reader, i int) {
-		errs[i] = r.stat(procDir(pids[i]), &rows[i])
-	})
+	inHalves(len(pids), func(i int) { rows[i], errs[i] = ReadStat(pids[i]) })
 	read, malformed := rows[:0], 0
 	for i, e := range errs {
 		switch {
 		case e == nil:
 			read = append(read, rows[i])
-		case vanished(e):
-		case errors.Is(e, unix.EACCES), errors.Is(e, unix.EPERM):
+		case errors.Is(e, unix.ESRCH):
+		case errors.Is(e, fs.ErrPermission):
 			denied = true
 		case err == nil:
-			err = &os.PathError{Op: "read", Path: procDir(pids[i]) + "/stat", Err: e}
+			err = e
 		default:
 			malformed++
 		}
@@ -54,94 +56,63 @@ func Table(pids []int) (rows []Process, denied bool, err error) {
 	return read, denied, err
 }
 
-// Fill reads more than stat of processes that Table has read. What cannot be
-// read stays empty. One that has vanished meanwhile gets the state X, dead.
-func Fill(rows []*Process, fields Fields) {
-	if fields != 0 {
-		inHalves(len(rows), func(r *reader, i int) { r.fill(rows[i], fields) })
-	}
-}
-
 // inHalves calls work for each number below n, for the upper half of them in
 // another goroutine: the kernel spends its time on each process in turn, so
 // two readers are nearly twice as fast.
-func inHalves(n int, work func(r *reader, i int)) {
-	half := func(i, end int) {
-		for r := new(reader); i < end; i++ {
-			work(r, i)
+func inHalves(n int, work func(i int)) {
+	var upper sync.WaitGroup
+	upper.Go(func() {
+		for i := n / 2; i < n; i++ {
+			work(i)
 		}
+	})
+	for i := range n / 2 {
+		work(i)
 	}
-	done := make(chan struct{})
-	go func() {
-		half(n/2, n)
-		close(done)
-	}()
-	half(0, n/2)
-	<-done
+	upper.Wait()
 }
 
 // ReadStat reads the row of one process, or thread. For one that is not there
 // the error is unix.ESRCH.
-func ReadStat(pid int) (p Process, err error) {
-	if err = new(reader).stat(procDir(pid), &p); vanished(err) {
-		err = unix.ESRCH
-	}
-	if err != nil {
-		return Process{}, &os.PathError{Op: "read", Path: procDir(pid) + "/stat", Err: err}
-	}
-	return p, nil
-}
-
-// ThreadRows reads the rows of the process's threads other than its first, as
-// far as they can be read. What belongs to the process is copied from it.
-func ThreadRows(p *Process) (rows []Process) {
-	var r reader
-	task := procDir(p.PID) + "/task"
-	tids, _ := numbersIn(unix.AT_FDCWD, task, make([]byte, 4096))
-	for _, tid := range tids {
-		t := Process{UID: p.UID, RSS: p.RSS, Args: p.Args, Cgroup: p.Cgroup}
-		if tid != p.PID && r.stat(task+"/"+strconv.Itoa(tid), &t) == nil {
-			t.TGID = p.PID
-			rows = append(rows, t)
-		}
-	}
-	return rows
-}
-
-// ThreadGroup is the process that a thread belongs to: Tgid in
-// proc_pid_status(5). 0: there is no such thread.
-func ThreadGroup(tid int) (pid int) {
-	status, _ := os.ReadFile(procDir(tid) + "/status")
-	_, line, _ := bytes.Cut(status, []byte("\nTgid:\t"))
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	pid, _ = strconv.Atoi(string(line))
-	return pid
-}
+func ReadStat(pid int) (Process, error) { return readStat(procDir(pid)) }
 
 // procDir is the directory of a process in /proc.
 func procDir(pid int) string { return ProcRoot + "/" + strconv.Itoa(pid) }
 
-// reader reads files of /proc into one buffer.
-type reader struct{ buf []byte }
-
-// stat reads the row of the process, or thread, that has this directory.
-func (r *reader) stat(dir string, p *Process) error {
-	b, err := r.file(dir + "/stat")
-	if err != nil {
-		return err
+// readStat reads the row of the process, or thread, that has this directory.
+func readStat(dir string) (p Process, err error) {
+	var buf [bufSize]byte
+	line, err := readProc(dir+"/stat", buf[:])
+	if err == nil {
+		err = parseStat(line, &p)
 	}
-	return parseStat(b, p)
+	if vanished(err) {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return Process{}, &os.PathError{Op: "read", Path: dir + "/stat", Err: err}
+	}
+	return p, nil
+}
+
+// Fill reads more than stat of processes that Table has read. What cannot be
+// read stays empty. One that has vanished meanwhile gets the state X, dead.
+func Fill(rows []*Process, fields Fields) {
+	if fields != 0 {
+		inHalves(len(rows), func(i int) { rows[i].fill(fields) })
+	}
 }
 
 // fill reads the fields of one process in one visit.
-func (r *reader) fill(p *Process, fields Fields) {
+func (p *Process) fill(fields Fields) {
+	var buf [bufSize]byte
 	dir := procDir(p.PID)
-	get := func(file string) []byte {
-		b, err := r.file(dir + file)
+	get := func(name string) []byte {
+		content, err := readProc(dir+name, buf[:])
 		if vanished(err) {
 			p.State = 'X'
 		}
-		return b
+		return content
 	}
 	if fields&Owner != 0 {
 		// The files in the directory are root's where the process is not
@@ -165,30 +136,55 @@ func (r *reader) fill(p *Process, fields Fields) {
 	}
 }
 
-// most bounds what is kept of a file: command lines have no limit of their own
-// that is worth its memory.
-const most = 128 << 10
+// ThreadRows reads the rows of the process's threads other than its first, as
+// far as they can be read. What belongs to the process is copied from it.
+func ThreadRows(p *Process) (rows []Process) {
+	task := procDir(p.PID) + "/task"
+	tids, _ := numbersIn(unix.AT_FDCWD, task, make([]byte, 4096))
+	for _, tid := range tids {
+		t, err := readStat(task + "/" + strconv.Itoa(tid))
+		if tid != p.PID && err == nil {
+			t.TGID, t.UID, t.RSS, t.Args, t.Cgroup = p.PID, p.UID, p.RSS, p.Args, p.Cgroup
+			rows = append(rows, t)
+		}
+	}
+	return rows
+}
 
-// file reads a file into r.buf, which the next call reuses.
-func (r *reader) file(path string) ([]byte, error) {
+// ThreadGroup is the process that a thread belongs to, Tgid in
+// proc_pid_status(5), or 0 if there is no such thread.
+func ThreadGroup(tid int) (pid int) {
+	status, _ := os.ReadFile(procDir(tid) + "/status")
+	_, line, _ := bytes.Cut(status, []byte("\nTgid:\t"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	pid, _ = strconv.Atoi(string(line))
+	return pid
+}
+
+// bufSize holds most files of /proc, so that one read has all of it; mostBytes
+// bounds what is kept of the others. Command lines have no limit of their own
+// that is worth its memory.
+const bufSize, mostBytes = 4096, 128 << 10
+
+// readProc reads a file of a process into buf, or a larger buffer if it does not
+// fit. It is readFile for the thousands of files of the whole table: one read(2)
+// and no memory for each.
+func readProc(path string, buf []byte) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	if r.buf == nil {
-		r.buf = make([]byte, 4096)
-	}
 	for n := 0; ; {
-		m, err := unix.Read(fd, r.buf[n:])
+		m, err := unix.Read(fd, buf[n:])
 		if err != nil {
 			return nil, err
 		}
 		// proc files give all they have at once: a short read is the end.
-		if n += m; n < len(r.buf) || n >= most {
-			return r.buf[:n], nil
+		if n += m; n < len(buf) || n >= mostBytes {
+			return buf[:n], nil
 		}
-		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+		buf = append(buf, make([]byte, len(buf))...)
 	}
 }
 

@@ -22,7 +22,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			if passes, err = take(f); err == nil {
 				return f, nil
 			}
-			if f.Created && !passes {
+			if !passes {
 				f.Discard()
 			}
 			f.Close()
@@ -65,13 +65,8 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
 	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
-	if !failed {
-		if locking != nil && locking != posix.ErrRead {
-			return false, locking
-		}
-		if err := f.Current(); err != nil {
-			return false, err
-		}
+	if !failed && locking != nil && locking != posix.ErrRead {
+		return false, locking
 	}
 	d, err := f.Ask(false)
 	if err != nil {
@@ -79,12 +74,10 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	}
 	defer d.Close()
 	switch {
-	case d.Lives():
+	case d.Lives(), d.Answer == posix.Unknown && d.Locked:
 		return false, running(d.String())
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case d.Answer == posix.Unknown && d.Locked:
-		return false, running(d.Why)
 	case d.Answer == posix.Unknown && !failed:
 		return false, errors.New(d.Why + ": remove the file by hand if it is not")
 	case failed: // and whoever was at work has let go since

@@ -19,9 +19,10 @@ type holder struct {
 	pid     int
 	held    bool // one of them carries the file's flock
 	maker   int  // the process that called flock(2), 0 if that has no number here
-	noatime bool // that description is root's, or the file's owner's
+	noatime bool // that description was opened by root or the file's owner: open(2)
 	works   bool // it has a record lock for writing itself
 	writes  bool // one is open for writing
+	reader  bool // it holds the flock, but merely may read the file
 }
 
 // look looks at the descriptors of the file that a process has. Readable says
@@ -61,6 +62,10 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 			}
 			h.works = h.works || l.kind == "POSIX" && l.write
 		}
+	}
+	if h.held && !h.noatime && !h.writes {
+		var st unix.Stat_t
+		h.reader = unix.Stat(of, &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
 	}
 	return h, err == nil
 }
@@ -110,14 +115,16 @@ func distance(pid, maker int) int {
 	return 1
 }
 
-// Kin are the processes that have the flock of this maker, as far as the caller
-// may see. Own says that daemonize made it: who shares it is of the daemon, in
-// whatever session.
+// Kin are the other processes that have the flock of this maker, or of any if
+// it is 0, as far as the caller may see. Own says that daemonize made it: who
+// shares it is of the daemon, in whatever session.
 func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
-	all, _ := f.holders(maker)
-	for _, h := range all {
-		if h.maker == maker {
-			pids, own = append(pids, h.pid), h.noatime
+	for looks := 0; looks < 2 && pids == nil; looks++ { // one misses who is in the middle of execve(2)
+		all, _ := f.holders(maker)
+		for _, h := range all {
+			if h.pid != os.Getpid() && (maker == 0 || h.maker == maker) {
+				pids, own = append(pids, h.pid), h.noatime
+			}
 		}
 	}
 	return pids, own
@@ -129,31 +136,13 @@ func (f *Pidfile) IsKin(pid, maker int) bool {
 	return h.held && h.maker == maker
 }
 
-// Heirs are the other processes that have the flock of this start, as far as
-// the caller may see. One in the middle of execve(2) may be missed by one look.
-func (f *Pidfile) Heirs() (pids []int) {
-	for looks := 0; looks < 2 && pids == nil; looks++ {
-		all, _ := f.holders(0)
-		for _, h := range all {
-			if h.pid != os.Getpid() {
-				pids = append(pids, h.pid)
-			}
-		}
-	}
-	return pids
-}
-
 // Holders names the processes that hold the flock, for a message.
 func (f *Pidfile) Holders() string {
-	var pids []int
-	all, _ := f.holders(0)
-	for _, h := range all {
-		pids = append(pids, h.pid)
-	}
-	if maker := f.maker(); len(pids) == 0 && maker != 0 {
+	pids, _ := f.Kin(0)
+	if maker := f.maker(); pids == nil && maker != 0 {
 		pids = []int{maker}
 	}
-	if len(pids) == 0 {
+	if pids == nil {
 		return "a process that cannot be seen"
 	}
 	return DescribeAll(pids)

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -55,11 +56,7 @@ var (
 // force it does not matter who controls it. Errors are those of Resolve and
 // open(2); what is not a regular file is refused.
 func OpenPidfile(path string, force bool) (*Pidfile, error) {
-	entry, err := resolve(path, false, force)
-	if err != nil {
-		return nil, err
-	}
-	return openPidfile(entry, unix.O_RDONLY, func(*Entry) error { return nil })
+	return openPidfile(path, force, nil)
 }
 
 // CreatePidfile opens a pidfile for a start, and creates it where it is
@@ -67,39 +64,28 @@ func OpenPidfile(path string, force bool) (*Pidfile, error) {
 // controls it, before it is created and again when it is open. A hard link is
 // refused: its other name may be somebody's important file.
 func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
-	open := func(flags int) (*Pidfile, error) {
-		entry, err := Resolve(path, false)
-		if err != nil {
-			return nil, err
-		}
-		return openPidfile(entry, flags, trust)
-	}
-	f, err := open(unix.O_RDWR)
-	switch {
-	case err == unix.ENOENT:
-		f, err = open(unix.O_RDWR | unix.O_CREAT | unix.O_EXCL)
-		if err == unix.EEXIST {
-			err = ErrMoved
-		}
-	case err == nil && f.Names() > 1:
-		f.Close()
-		err = errors.New("refused: it has other names (hard links)")
-	}
-	return f, err
+	return openPidfile(path, false, trust)
 }
 
-func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile, err error) {
-	f := &Pidfile{Path: entry.Path, Entry: entry, file: -1, lock: -1}
+// openPidfile opens it for reading where trust is nil, else for a start.
+func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile, err error) {
+	entry, err := resolve(path, false, force)
+	if err != nil {
+		return nil, err
+	}
+	f := &Pidfile{Path: path, Entry: entry, file: -1, lock: -1}
 	defer func() {
-		if err != nil && f.Created {
-			f.Discard()
-		}
 		if err != nil {
+			f.Discard()
 			f.Close()
 		}
 	}()
-	if err := trust(entry); err != nil {
-		return nil, err
+	flags := unix.O_RDONLY
+	if trust != nil {
+		flags = unix.O_RDWR
+		if err := trust(entry); err != nil {
+			return nil, err
+		}
 	}
 	// Opening alone wakes who writes to a FIFO, and starts some devices.
 	if err := entry.Stat(&f.stat); err == nil {
@@ -111,17 +97,32 @@ func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile,
 			return nil, errNotRegular
 		}
 	}
-	if f.file, err = entry.Open(flags, 0o600); err != nil {
+	f.file, err = entry.Open(flags, 0)
+	if trust != nil && err == unix.ENOENT {
+		f.file, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+		f.Created = err == nil
+	}
+	switch {
+	case err == unix.EEXIST:
+		return nil, ErrMoved
+	case err != nil:
 		return nil, err
 	}
-	f.Created = flags&unix.O_EXCL != 0
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
 		return nil, err
 	}
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errNotRegular
 	}
-	return f, trust(entry)
+	if trust != nil {
+		if err := trust(entry); err != nil {
+			return nil, err
+		}
+		if f.stat.Nlink > 1 {
+			return nil, errors.New("refused: it has other names (hard links)")
+		}
+	}
+	return f, nil
 }
 
 var errNotRegular = errors.New("refused: not a regular file")
@@ -204,8 +205,9 @@ func (f *Pidfile) openLock() error {
 
 // Lock takes both locks for a start: the flock, then the record lock of byte 0,
 // and of byte 1 for a supervisor. ErrLocked: a daemon may hold the flock.
-// ErrBusy: another start or stop is at work. ErrRead: the flock is taken, but
-// record locks cannot be. Keep and ErrMoved are those of TryLock.
+// ErrBusy: another start or stop is at work. ErrMoved: the path does not name the
+// file any more, which only now is certain to stay as it is. ErrRead: the flock
+// is taken, but record locks cannot be. Keep is that of TryLock.
 func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	bytes := int64(1)
 	if supervisor {
@@ -216,12 +218,15 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 			return err
 		}
 		err := f.work(startByte, bytes)
-		if err != nil && err != ErrBusy && err != ErrRead {
-			return f.unsuitable("no record locks", err)
-		}
-		if pid, _ := f.conflict(unix.F_WRLCK); err == nil || pid > 0 {
-			f.taken = err != ErrBusy
+		pid, _ := f.conflict(unix.F_WRLCK)
+		switch {
+		case err == nil, err == ErrRead && pid > 0:
+			f.taken = true
+			return cmp.Or(f.Current(), err)
+		case err == ErrBusy && pid > 0:
 			return err
+		case err != ErrBusy && err != ErrRead:
+			return f.unsuitable("no record locks", err)
 		}
 		// Nobody is there, or nobody with a number. Where flock and record
 		// lock are one lock, it was our own: without that it can be had.
@@ -234,21 +239,17 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	return f.unsuitable("one lock where two are needed", nil)
 }
 
-// unsuitable is the error of a file system whose locks are not the kernel's.
+// unsuitable is the error of a file system whose locks are not the kernel's. It
+// names the type of that, as proc_pid_mountinfo(5) does.
 func (f *Pidfile) unsuitable(what string, err error) error {
+	kind := "its file system"
+	if m := mountOf(f.file); m.kind != "" {
+		kind += ", " + Escape(m.kind) + ","
+	}
 	if err != nil {
 		what += fmt.Sprintf(" (%v)", err)
 	}
-	return fmt.Errorf("%s has %s: a pidfile belongs in $XDG_RUNTIME_DIR, /run or /tmp", f.fileSystem(), what)
-}
-
-// fileSystem names the type of the file's file system, as proc_pid_mountinfo(5)
-// does, for a message.
-func (f *Pidfile) fileSystem() string {
-	if m := mountOf(f.file); m.kind != "" {
-		return "its file system, " + Escape(m.kind) + ","
-	}
-	return "its file system"
+	return fmt.Errorf("%s has %s: a pidfile belongs in $XDG_RUNTIME_DIR, /run or /tmp", kind, what)
 }
 
 // flock is flock(2) without waiting.
@@ -311,17 +312,22 @@ func (f *Pidfile) Restart() error {
 const lowestLock, highestLock = 50, 63
 
 // moveLock gives the descriptor of the flock a number for the command to
-// inherit: a free one, else that of one which the caller left open and which
-// is not among keep. Where the limit on descriptors is lower it stays where it
-// is. This closes a descriptor of the file, so there must be no record lock yet.
+// inherit: a free one, else that of one which the caller left open and which is
+// not among keep, else a higher one. Where the limit on descriptors is lower it
+// stays where it is. This closes descriptors of the file, so there must be no
+// record lock yet.
 func (f *Pidfile) moveLock(keep []int) {
 	if f.lock >= lowestLock && f.lock <= highestLock {
 		return
 	}
 	to, err := unix.FcntlInt(uintptr(f.lock), unix.F_DUPFD_CLOEXEC, lowestLock)
-	if err == nil && to > highestLock {
-		unix.Close(to)
-		to, err = f.overwrite(keep)
+	for n := lowestLock; err == nil && to > highestLock && n <= highestLock; n++ {
+		flags, _ := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+		inherited := flags&unix.FD_CLOEXEC == 0 // what daemonize opens has the flag
+		if inherited && !slices.Contains(keep, n) {
+			unix.Close(to)
+			to, err = n, unix.Dup3(f.lock, n, unix.O_CLOEXEC)
+		}
 	}
 	if err == nil {
 		unix.Close(f.lock)
@@ -332,25 +338,11 @@ func (f *Pidfile) moveLock(keep []int) {
 // LockFD is the descriptor of the flock.
 func (f *Pidfile) LockFD() int { return f.lock }
 
-func (f *Pidfile) overwrite(keep []int) (to int, err error) {
-	for to := lowestLock; to <= highestLock; to++ {
-		flags, err := unix.FcntlInt(uintptr(to), unix.F_GETFD, 0)
-		ours := flags&unix.FD_CLOEXEC != 0 // nothing inherited has the flag
-		if err == nil && !ours && !slices.Contains(keep, to) {
-			return to, unix.Dup3(f.lock, to, unix.O_CLOEXEC)
-		}
-	}
-	return -1, unix.EMFILE
-}
-
 // ReadBy names who keeps the record locks from everybody by one for reading.
 func (f *Pidfile) ReadBy() string {
 	pid, _ := f.conflict(unix.F_WRLCK)
 	return Describe(pid)
 }
-
-// Names is how many names the file has: more than one are hard links.
-func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
 
 // Current returns nil if the path still names this file, ErrMoved if it names
 // another one or none, or the error of stat(2), which tells nothing.
@@ -475,14 +467,10 @@ func (f *Pidfile) Write(pid int) error {
 // else removes it, or starts. ErrLocked: it is locked, and the caller may not
 // write it.
 func (f *Pidfile) Remove(d *Daemon) error {
-	file, known := f.file, true // by whom it is locked
+	w, known := *f, true // for writing; it is known by whom it is locked
 	fd, err := f.Entry.Open(unix.O_RDWR, 0)
 	if err == nil {
-		f.file = fd
-		defer func() {
-			unix.Close(fd)
-			f.file = file
-		}()
+		defer unix.Close(fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
 			return err
@@ -490,27 +478,28 @@ func (f *Pidfile) Remove(d *Daemon) error {
 		if !f.is(&st) {
 			return ErrMoved
 		}
-		if err = f.work(startByte, bothBytes); err == ErrBusy {
+		w.file = fd
+		if err = w.work(startByte, bothBytes); err == ErrBusy {
 			return err
 		}
 	}
-	if flock(file, unix.LOCK_EX) == nil {
-		defer unix.Flock(file, unix.LOCK_UN) // another operand may be the same file
-	} else if own, _ := f.look(f.maker()); d.Reader == 0 && !f.mayRead(own) && (d.Maker == 0 || own.pid != 0 && own.pid != d.Maker) {
+	if flock(f.file, unix.LOCK_EX) == nil {
+		defer unix.Flock(f.file, unix.LOCK_UN) // another operand may be the same file
+	} else if maker, _ := f.look(f.maker()); d.Reader == 0 && !maker.reader && (d.Maker == 0 || maker.pid != 0 && maker.pid != d.Maker) {
 		return ErrMoved
 	} else if err != nil {
 		return ErrLocked
 	} else {
-		known = own.pid != 0
+		known = maker.pid != 0
 	}
-	if err := f.read(); err != nil {
+	if err := w.read(); err != nil {
 		return err
 	}
-	same := bytes.Equal(f.content, d.content) && f.written.Equal(d.written)
-	if _, err := f.PID(); !same && (err != ErrEmpty || !known) {
+	same := bytes.Equal(w.content, d.content) && w.written.Equal(d.written)
+	if _, err := w.PID(); !same && (err != ErrEmpty || !known) {
 		return ErrMoved
 	}
-	return f.unlink()
+	return w.unlink()
 }
 
 // RemoveOwn unlinks the file of a start or supervisor that is about to end, and
@@ -535,10 +524,13 @@ func (f *Pidfile) unlink() error {
 	return err
 }
 
-// Discard removes a file that was just created and could not be locked, if no
+// Discard removes a file that this start has created and could not lock, if no
 // other start has locked it, or has written to it and its daemon let go of the
 // lock. There may be no descriptor left to do it properly.
 func (f *Pidfile) Discard() {
+	if !f.Created {
+		return
+	}
 	fd := f.lock
 	if fd < 0 {
 		fd = f.file

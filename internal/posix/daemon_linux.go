@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -134,7 +133,7 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
 	since, last := began, ""
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
+		q := question{Pidfile: f, Daemon: &Daemon{}, force: force}
 		err := q.answer()
 		q.process.Close()
 		if this := fmt.Sprint(q.Answer, q.Number, q.Maker, q.Why); this != last {
@@ -160,7 +159,6 @@ type question struct {
 	*Pidfile
 	*Daemon
 	force   bool
-	maker   func() int    // Pidfile.maker, asked once
 	process *Handle       // the process of that number, perhaps a zombie
 	lasting time.Duration // how long every look must find the answer before it counts
 	failed  error         // flock(2) has failed, so that there is no answer
@@ -251,9 +249,11 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 	return q.found(Leaderless, h)
 }
 
-// isLocked tells whether somebody holds the flock now.
+// isLocked tells whether somebody holds the flock now, and finds out its maker.
 func (q *question) isLocked() bool {
-	q.Locked, q.failed = q.locked()
+	if q.Locked, q.failed = q.locked(); q.Locked {
+		q.Maker = q.maker()
+	}
 	return q.Locked
 }
 
@@ -287,15 +287,16 @@ func (q *question) isKin(h *Handle) bool {
 	if err != nil || sid == 0 {
 		return false
 	}
-	leader, _ := q.look(sid)
-	maker := q.maker()
-	if leader.held && leader.maker == sid {
-		maker = sid
-	} else if maker == 0 || maker != sid && maker != h.PID || (readable || maker != sid) && !q.AsOld(h.Start) {
+	leader, _ := q.see(sid)
+	switch {
+	case leader.held && leader.maker == sid:
+		return true
+	case q.Maker == 0, q.Maker != sid && q.Maker != h.PID:
 		return false
+	case q.Maker == sid && !readable:
+		return true
 	}
-	q.Maker = maker
-	return true
+	return q.AsOld(h.Start)
 }
 
 // belongs tells whether a process is that of the number, or of its group.
@@ -309,9 +310,6 @@ func (q *question) isWriter() bool {
 	pid, first := q.writer()
 	if pid == 0 {
 		return false
-	}
-	if q.Locked {
-		q.Maker = q.maker()
 	}
 	h := q.pinWriter(pid)
 	switch {
@@ -365,7 +363,7 @@ func (q *question) findSupervisor() {
 
 // isReader: the maker of the lock still has it, and merely may read the file.
 func (q *question) isReader() bool {
-	maker, _ := q.look(q.maker())
+	maker, _ := q.look(q.Maker)
 	return maker.maker == maker.pid && q.areReaders(maker)
 }
 
@@ -375,14 +373,14 @@ func (q *question) areReaders(all ...holder) bool {
 	if slices.ContainsFunc(all, func(h holder) bool { return !h.reader }) {
 		return false
 	}
-	q.Locked, q.Reader = false, all[0].pid
+	q.Locked, q.Maker, q.Reader = false, 0, all[0].pid
 	return true
 }
 
 // isScanned: the file is locked, and nobody in the group of its number holds the
 // lock. Only then are all processes looked at for it.
 func (q *question) isScanned() bool {
-	all, complete := q.holders(q.maker())
+	all, complete := q.holders(q.Maker)
 	q.lasting = stableStart
 	if len(all) == 0 {
 		return q.isUnseen(complete)
@@ -393,14 +391,12 @@ func (q *question) isScanned() bool {
 	if q.areReaders(all...) {
 		return false // the maker has passed it on, and is gone
 	}
-	first := all[0] // all share one description, and so its maker and O_NOATIME
+	first := all[0]         // the others have inherited the same description, with its O_NOATIME
+	unknown := q.Maker == 0 // and so it was who is kin
 	q.Maker = first.maker
-	if q.maker() == 0 && q.Maker != 0 { // only now it is known who is kin
-		q.maker = func() int { return first.maker }
-		if q.isProcess(q.isKin) || q.isGroup(q.isKin) {
-			q.findSupervisor()
-			return true
-		}
+	if unknown && (q.isProcess(q.isKin) || q.isGroup(q.isKin)) {
+		q.findSupervisor()
+		return true
 	}
 	if !first.noatime && q.isProcess(func(h *Handle) bool { return q.AsOld(h.Start) }) {
 		return true // it runs beside a lock that no start has made
@@ -446,8 +442,8 @@ func (q *question) isUnseen(complete bool) bool {
 		return false // no lock can be seen on this kernel: the clock has to do
 	default:
 		who := "a process that cannot be seen"
-		if maker := q.maker(); maker != 0 {
-			who = fmt.Sprintf("process %d or children of it, which cannot be seen", maker)
+		if q.Maker != 0 {
+			who = fmt.Sprintf("process %d or children of it, which cannot be seen", q.Maker)
 		}
 		q.Answer, q.lasting = Unknown, stableEnd
 		q.Why = "it is locked by " + who + ": if nothing of it is left, remove the file by hand"

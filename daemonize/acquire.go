@@ -22,9 +22,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			if passes, err = take(f); err == nil {
 				return f, nil
 			}
-			if !passes {
-				f.Discard()
-			}
+			f.Discard()
 			f.Close()
 		}
 		waited := time.Since(began)

@@ -182,6 +182,13 @@ func TestAsk(t *testing.T) {
 			s.write(fmt.Sprintln(s.dead()), long)
 			s.bytes(1)
 		}, Between},
+		"4 who holds it merely may read the file": {func(s scene) {
+			if _, err := exec.LookPath("setpriv"); err != nil || os.Geteuid() != 0 {
+				s.Skip("needs root and setpriv")
+			}
+			s.held(0, "exec setpriv --reuid=65534 --clear-groups sh -c '"+sleeps+"'")
+			s.write(fmt.Sprintln(s.dead()), long)
+		}, Gone},
 		"5 others hold it": {func(s scene) {
 			s.held(unix.O_NOATIME, sleeps)
 			s.write(fmt.Sprintln(s.dead()), long)
@@ -211,6 +218,22 @@ func TestAsk(t *testing.T) {
 			s.held(0, sleeps)
 			s.write("", long)
 		}, Escaped},
+		"6 nobody who could be seen: the descriptor is on its way to another process": {func(s scene) {
+			s.write(fmt.Sprintln(s.dead()), long)
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.Cleanup(func() {
+				unix.Close(pair[0])
+				unix.Close(pair[1])
+			})
+			f := s.locked(unix.O_NOATIME)
+			if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+				s.Fatal(err)
+			}
+			f.Close()
+		}, Unknown},
 		"7 not locked, as old as the file": {func(s scene) {
 			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
 			s.write(fmt.Sprintln(pid), time.Now())

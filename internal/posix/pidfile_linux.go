@@ -115,15 +115,31 @@ func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile,
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errNotRegular
 	}
-	if trust != nil {
-		if err := trust(entry); err != nil {
-			return nil, err
-		}
-		if f.stat.Nlink > 1 {
-			return nil, errors.New("refused: it has other names (hard links)")
-		}
+	if trust == nil {
+		return f, nil
 	}
-	return f, nil
+	if err := trust(entry); err != nil {
+		return nil, err
+	}
+	if f.stat.Nlink > 1 {
+		return nil, errors.New("refused: it has other names (hard links)")
+	}
+	return f, f.openLock()
+}
+
+// openLock makes the description that is to be inherited. It has O_NOATIME, which
+// open(2) grants to root and to the file's owner alone, so that it is told from one
+// of somebody who merely may read the file.
+func (f *Pidfile) openLock() error {
+	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
+	if err == unix.EPERM { // a lockfile may be another user's
+		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
+	}
+	if err == unix.ENOENT {
+		return ErrMoved
+	}
+	f.lock = fd // perhaps of another file, if the path was changed just now
+	return err
 }
 
 var errNotRegular = errors.New("refused: not a regular file")
@@ -168,14 +184,9 @@ func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
 }
 
 // TryLock takes the flock for a start, on a descriptor that the command can
-// inherit, and none of keep. ErrLocked: somebody else has it. ErrMoved: the path
-// names no file any more. Whether it still names this one, Current tells.
+// inherit, and none of keep. Whether the path leads to what is locked, Current tells
+// then. ErrLocked: somebody else has the flock.
 func (f *Pidfile) TryLock(keep []int) error {
-	if f.lock < 0 {
-		if err := f.openLock(); err != nil {
-			return err
-		}
-	}
 	switch err := flock(f.lock, unix.LOCK_EX); err {
 	case nil:
 		f.moveLock(keep)
@@ -185,23 +196,6 @@ func (f *Pidfile) TryLock(keep []int) error {
 	default:
 		return f.unsuitable("no flock(2)", err)
 	}
-}
-
-// openLock makes the description that is to be inherited. It has O_NOATIME, which
-// open(2) grants to root and to the file's owner alone, so that it is told from one
-// of somebody who merely may read the file.
-func (f *Pidfile) openLock() error {
-	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
-	if err == unix.EPERM { // a lockfile may be another user's
-		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
-	}
-	if err == unix.ENOENT {
-		err = ErrMoved
-	}
-	if err == nil {
-		f.lock = fd // perhaps of another file, if the path was changed just now
-	}
-	return err
 }
 
 // Lock takes both locks for a start: the flock, then the record lock of byte 0,

@@ -12,7 +12,8 @@ import (
 const patience = time.Minute
 
 // obtain opens or creates a file and takes its locks. It tries again while the
-// path comes to lead to other files, or take says that what is in its way passes.
+// path comes to lead to other files, or take says that what is in its way
+// passes.
 func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err error)) (*posix.Pidfile, error) {
 	began, told := time.Now(), j.quiet
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
@@ -58,8 +59,8 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 	return false, err
 }
 
-// takePidfile takes both locks (see posix.Pidfile) of a file that has no daemon.
-// Else its error says who runs.
+// takePidfile takes both locks (see posix.Pidfile) of a file that has no
+// daemon. Else its error says who runs.
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
 	failed := locking == posix.ErrLocked || locking == posix.ErrBusy

@@ -46,7 +46,8 @@ type Daemon struct {
 	written time.Time
 }
 
-// Lives tells whether something of the daemon lives. A start under way is none yet.
+// Lives tells whether something of the daemon lives. A start under way is none
+// yet.
 func (d *Daemon) Lives() bool {
 	switch d.Answer {
 	case Running, Leaderless, Between, Escaped:
@@ -126,8 +127,8 @@ func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d 
 }
 
 // Ask asks whose the file is, and asks again while the answer may be a passing
-// one. A start that has both locks asks it only for a daemon that has closed the
-// lock's descriptor. The caller closes the answer. Errors are ErrMalformed,
+// one. A start that has both locks asks it only for a daemon that has closed
+// the lock's descriptor. The caller closes the answer. Errors are ErrMalformed,
 // ErrMoved, and those of read(2) and flock(2).
 func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
@@ -153,8 +154,8 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	}
 }
 
-// question is one look at a pidfile. Each of its is-methods asks for one line of
-// the rule. If that is the answer, it sets it and returns true.
+// question is one look at a pidfile. Each of its is-methods asks for one line
+// of the rule. If that is the answer, it sets it and returns true.
 type question struct {
 	*Pidfile
 	*Daemon
@@ -199,8 +200,9 @@ func (q *question) answer() error {
 	default:
 		q.askClock()
 	}
-	// If the file was written meanwhile, the number that was asked about is that
-	// of an earlier run. Of a process that is the daemon that does not matter.
+	// If the file was written meanwhile, the number that was asked about is
+	// that of an earlier run. Of a process that is the daemon that does not
+	// matter.
 	if !q.taken && q.Answer != Running && q.Answer != Leaderless && q.Answer != Starting && !q.unchanged() {
 		q.changing()
 	}
@@ -230,9 +232,9 @@ func (q *question) isProcess(is func(*Handle) bool) bool {
 	return q.process != nil && is(q.process) && !q.process.Exited() && q.found(Running, q.process)
 }
 
-// isGroup: a member of the group of the number lives, and is the daemon's by this
-// test. Then the process of the number is the daemon, if it is in the group: the
-// kernel gives no number to a new process while a group has it.
+// isGroup: a member of the group of the number lives, and is the daemon's by
+// this test. Then the process of the number is the daemon, if it is in the
+// group: the kernel gives no number to a new process while a group has it.
 func (q *question) isGroup(is func(*Handle) bool) bool {
 	if q.Number == 0 {
 		return false
@@ -275,9 +277,9 @@ func (q *question) holds(h *Handle) bool {
 // isKin tells whether a process of a locked file is the daemon's: it holds the
 // lock. Or it is in the session of the lock's maker, and its descriptors cannot
 // be looked at. If they can, it has closed the lock; numbers are recycled, a
-// maker's too, so then the maker itself must live and hold the lock, or the clock
-// must agree. It must also agree where the process is the maker, and so in no
-// session of the maker's.
+// maker's too, so then the maker itself must live and hold the lock, or the
+// clock must agree. It must also agree where the process is the maker itself,
+// in a session that it does not lead.
 func (q *question) isKin(h *Handle) bool {
 	who, readable := q.see(h.PID)
 	if who.held {
@@ -331,11 +333,11 @@ func (q *question) isWriter() bool {
 	return true
 }
 
-// pinWriter pins the process that holds a record lock, or returns nil if that is
-// another one by now. Its own descriptors must show the lock, if they can be
-// looked at: F_GETLK tells the PID that took the lock. That process may have ended
-// and its number be another's, while the lock lives on in a third process that
-// shares the table of descriptors (clone(2), CLONE_FILES).
+// pinWriter pins the process that holds a record lock, or returns nil if that
+// is another one by now. Its own descriptors must show the lock, if they can be
+// looked at: F_GETLK tells the PID that took the lock. That process may have
+// ended and its number be another's, while the lock lives on in a third process
+// that shares the table of descriptors (clone(2), CLONE_FILES).
 func (q *question) pinWriter(pid int) *Handle {
 	h, err := Pin(pid)
 	who, readable := q.see(pid)
@@ -346,8 +348,8 @@ func (q *question) pinWriter(pid int) *Handle {
 	return h
 }
 
-// findSupervisor finds the supervisor of a daemon that lives. A start or restart
-// that is not quite over holds byte 0 too, and must be over first.
+// findSupervisor finds the supervisor of a daemon that lives. A start or
+// restart that is not quite over holds byte 0 too, and must be over first.
 func (q *question) findSupervisor() {
 	pid, first := q.writer()
 	if pid <= 0 || pid == q.Process.PID || q.belongs(pid) {
@@ -377,8 +379,8 @@ func (q *question) areReaders(all ...holder) bool {
 	return true
 }
 
-// isScanned: the file is locked, and nobody in the group of its number holds the
-// lock. Only then are all processes looked at for it.
+// isScanned: the file is locked, and nobody in the group of its number holds
+// the lock. Only then are all processes looked at for it.
 func (q *question) isScanned() bool {
 	all, complete := q.holders(q.Maker)
 	q.lasting = stableStart
@@ -401,9 +403,10 @@ func (q *question) isScanned() bool {
 	if !first.noatime && q.isProcess(func(h *Handle) bool { return q.AsOld(h.Start) }) {
 		return true // it runs beside a lock that no start has made
 	}
-	// A maker that still lives, has no record lock and can write the file, is a
-	// start that has yet to take the record lock, or is about to end. Any other
-	// may be a pidkill, which takes the flock for a moment and has not escaped.
+	// A maker that still lives, has no record lock and can write the file,
+	// is a start that has yet to take the record lock, or is about to end.
+	// Any other may be a pidkill, which takes the flock for a moment and
+	// has not escaped.
 	if i := slices.IndexFunc(all, func(h holder) bool { return h.pid == h.maker }); i >= 0 {
 		if all[i].noatime && all[i].writes {
 			h, _ := Pin(all[i].pid)
@@ -412,7 +415,8 @@ func (q *question) isScanned() bool {
 		q.lasting = stableEnd
 	}
 	if first.noatime && (q.Empty || q.outdated()) {
-		// Daemonize was killed before it wrote the number of what it started.
+		// Daemonize was killed before it wrote the number of what it
+		// started.
 		slices.SortStableFunc(all, func(a, b holder) int { return distance(a.pid, a.maker) - distance(b.pid, b.maker) })
 		if h, err := Pin(all[0].pid); err == nil {
 			if q.holds(h) {
@@ -430,8 +434,8 @@ func (q *question) isScanned() bool {
 	return true
 }
 
-// isUnseen: the file is locked, and a look at all processes, complete or not, has
-// found nobody who holds the lock.
+// isUnseen: the file is locked, and a look at all processes, complete or not,
+// has found nobody who holds the lock.
 func (q *question) isUnseen(complete bool) bool {
 	switch {
 	case !complete:

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is a process, and what proc_pid_fdinfo(5) says of its descriptors of the
-// pidfile. If held is false, the fields that tell of the flock are zero.
+// holder is a process, and what proc_pid_fdinfo(5) says of its descriptors of
+// the pidfile. If held is false, the fields that tell of the flock are zero.
 type holder struct {
 	pid     int
 	held    bool // one of them has the flock
@@ -25,14 +25,15 @@ type holder struct {
 	reader  bool // it holds the flock, but is a user who merely may read the file
 }
 
-// look looks at the descriptors of the pidfile that a process has. Readable tells
-// whether they can be looked at: those of another user's process, or of one that
-// may not be traced, cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+// look looks at the descriptors of the pidfile that a process has. Readable
+// tells whether they can be looked at: those of another user's process, or of
+// one that may not be traced, cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
 //
 // A look cannot hang, whatever the process has open. The path that readlink(2)
-// gives is kept by the kernel. Only a descriptor with the pidfile's name is looked
-// at more closely, and then without asking the file's server. Fdinfo is read only
-// of the pidfile itself, as that of other kinds of file can wait for a lock.
+// gives is kept by the kernel. Only a descriptor with the pidfile's name is
+// looked at more closely, and then without asking the file's server. Fdinfo is
+// read only of the pidfile itself, as that of other kinds of file can wait for
+// a lock.
 func (f *Pidfile) look(pid int) (h holder, readable bool) {
 	h.pid = pid
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
@@ -70,9 +71,9 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 	return h, err == nil
 }
 
-// named tells whether a descriptor's link may be one to the pidfile: it ends with
-// the pidfile's name. Or it is "/", as the link to a file is that is mounted by
-// itself in another mount namespace.
+// named tells whether a descriptor's link may be one to the pidfile: it ends
+// with the pidfile's name. Or it is "/", as the link to a file is that is
+// mounted by itself in another mount namespace.
 func (f *Pidfile) named(link []byte) bool {
 	link = bytes.TrimSuffix(link, []byte(" (deleted)"))
 	return string(link) == "/" || string(link[bytes.LastIndexByte(link, '/')+1:]) == path.Base(f.Path)
@@ -83,8 +84,8 @@ func (f *Pidfile) named(link []byte) bool {
 const scanTime = 5 * time.Second
 
 // holders lists the processes that hold the flock, as far as the caller may see
-// that. It begins with the flock's maker and its session. Complete says that there
-// was time for all processes.
+// that. It begins with the flock's maker and its session. Complete says that
+// there was time for all processes.
 func (f *Pidfile) holders(maker int) (list []holder, complete bool) {
 	all, _ := PIDs()
 	slices.SortStableFunc(all, func(a, b int) int { return distance(a, maker) - distance(b, maker) })
@@ -99,9 +100,9 @@ func (f *Pidfile) holders(maker int) (list []holder, complete bool) {
 	return list, true
 }
 
-// distance is the order in which holders of a flock are likely to be the daemon:
-// the maker itself, as with daemonize -f, then leaders of a group in the maker's
-// session, then others in that session.
+// distance is the order in which holders of a flock are likely to be the
+// daemon: the maker itself, as with daemonize -f, then leaders of a group in
+// the maker's session, then others in that session.
 func distance(pid, maker int) int {
 	sid, _ := unix.Getsid(pid)
 	pgid, _ := unix.Getpgid(pid)
@@ -117,8 +118,8 @@ func distance(pid, maker int) int {
 }
 
 // Kin lists the other processes that hold the flock of this maker, or of any
-// maker if it is 0, as far as the caller may see that. Own says that daemonize made
-// the lock: then they all are of the daemon, in whatever session.
+// maker if it is 0, as far as the caller may see that. Own says that daemonize
+// made the lock: then they all are of the daemon, in whatever session.
 func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
 	// A process in the middle of execve(2) may be missed by one look.
 	for looks := 0; looks < 2 && pids == nil; looks++ {
@@ -152,10 +153,10 @@ func (f *Pidfile) Holders() string {
 }
 
 // maker is the PID that called flock(2), as proc_locks(5) tells everybody. That
-// process need not live any more. It is 0 if there is no lock or its maker has no
-// number here; and on btrfs, where files of two subvolumes can have the same device
-// and inode number. In a chroot, where mountinfo may not tell the device, the inode
-// number counts if only one locked file has it.
+// process need not live any more. It is 0 if there is no lock or its maker has
+// no number here; and on btrfs, where files of two subvolumes can have the same
+// device and inode number. In a chroot, where mountinfo may not tell the
+// device, the inode number counts if only one locked file has it.
 func (f *Pidfile) maker() (maker int) {
 	if kind := fileSystem(f.file); kind == 0 || kind == unix.BTRFS_SUPER_MAGIC {
 		return 0
@@ -195,8 +196,8 @@ func locksTable() (table []byte) {
 	return table
 }
 
-// showsLocks tells whether this kernel shows locks in /proc at all, by making one.
-// gVisor does not.
+// showsLocks tells whether this kernel shows locks in /proc at all, by making
+// one. gVisor does not.
 func showsLocks() bool {
 	fd, err := unix.MemfdCreate("lock", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -224,8 +225,8 @@ type fileLock struct {
 //
 //	1: FLOCK  ADVISORY  WRITE 4711 fe:00:9978146 0 EOF
 //
-// An arrow after the number means that the process waits for the lock: those are
-// left out.
+// An arrow after the number means that the process waits for the lock: those
+// are left out.
 func parseLocks(text []byte, prefix string) (list []fileLock) {
 	for line := range bytes.Lines(text) {
 		text, ok := bytes.CutPrefix(line, []byte(prefix))

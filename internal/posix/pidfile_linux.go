@@ -16,15 +16,15 @@ import (
 
 // Pidfile is an open pidfile. Two kernel locks on it have one meaning each.
 //
-// The flock(2) means that something of the daemon is alive. A start makes it on a
-// description of its own, which the daemon and all its children inherit.
+// The flock(2) means that something of the daemon is alive. A start makes it on
+// a description of its own, which the daemon and all its children inherit.
 //
-// A record lock for writing (fcntl(2), F_SETLK) means that a process is at work on
-// the file, and F_GETLK tells which. A start holds byte 0 until the PID is in the
-// file, a supervisor holds byte 1 for its life, and who removes the file holds both.
-// Only who may write the file can take one, no child inherits it, and it ends with
-// its process. It also ends when the process closes any descriptor of the file, so
-// all of them stay open until Close.
+// A record lock for writing (fcntl(2), F_SETLK) means that a process is at work
+// on the file, and F_GETLK tells which. A start holds byte 0 until the PID is
+// in the file, a supervisor holds byte 1 for its life, and who removes the file
+// holds both. Only who may write the file can take one, no child inherits it,
+// and it ends with its process. It also ends when the process closes any
+// descriptor of the file, so all of them stay open until Close.
 type Pidfile struct {
 	Path    string // as it was given
 	Entry   *Entry // where that leads to
@@ -47,23 +47,25 @@ var (
 	ErrLocked = errors.New("locked")
 	// ErrBusy: another start or a pidkill is at work on the file.
 	ErrBusy = errors.New("in use by another start or stop")
-	// ErrRead: somebody holds a record lock for reading, for which it is enough
-	// to be able to read the file, and so nobody gets one for writing.
+	// ErrRead: somebody holds a record lock for reading, for which it is
+	// enough to be able to read the file, and so nobody gets one for
+	// writing.
 	ErrRead = errors.New("locked for reading")
 )
 
-// OpenPidfile opens an existing pidfile for reading, and never waits for anybody.
-// With force it does not matter who controls it. Errors are those of Resolve and
-// open(2), or say that it is no regular file.
+// OpenPidfile opens an existing pidfile for reading, and never waits for
+// anybody. With force it does not matter who controls it. Errors are those of
+// Resolve and open(2), or say that it is no regular file.
 func OpenPidfile(path string, force bool) (*Pidfile, error) {
 	return openPidfile(path, force, nil)
 }
 
-// CreatePidfile opens a pidfile for a start, and creates it where it is missing.
-// Until Reserve or Share only its owner can open it, or somebody else could lock it
-// first. Trust is asked about the user who controls it, before it is created and
-// again when it is open. A hard link is refused: its other name may be somebody's
-// important file. Errors are those of OpenPidfile and trust, and ErrMoved.
+// CreatePidfile opens a pidfile for a start, and creates it where it is
+// missing. Until Reserve or Share only its owner can open it, or somebody else
+// could lock it first. Trust is asked about the user who controls it, before it
+// is created and again when it is open. A hard link is refused: its other name
+// may be somebody's important file. Errors are those of OpenPidfile and trust,
+// and ErrMoved.
 func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
 	return openPidfile(path, false, trust)
 }
@@ -88,7 +90,8 @@ func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile,
 			return nil, err
 		}
 	}
-	// To open a FIFO would let its writer go on, and to open some devices starts them.
+	// To open a FIFO would let its writer go on, and to open some devices
+	// starts them.
 	if err := entry.Stat(&f.stat); err == nil {
 		switch f.stat.Mode & unix.S_IFMT {
 		case unix.S_IFREG:
@@ -127,9 +130,9 @@ func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile,
 	return f, f.openLock()
 }
 
-// openLock makes the description that is to be inherited. It has O_NOATIME, which
-// open(2) grants to root and to the file's owner alone, so that it is told from one
-// of somebody who merely may read the file.
+// openLock makes the description that is to be inherited. It has O_NOATIME,
+// which open(2) grants to root and to the file's owner alone, so that it is
+// told from one of somebody who merely may read the file.
 func (f *Pidfile) openLock() error {
 	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
 	if err == unix.EPERM { // a lockfile may be another user's
@@ -151,8 +154,9 @@ const (
 	bothBytes      = 2 // how many there are
 )
 
-// work takes the record locks for writing of so many bytes. ErrBusy: somebody is
-// at work on the file. ErrRead: nobody is, but somebody has locked it for reading.
+// work takes the record locks for writing of so many bytes. ErrBusy: somebody
+// is at work on the file. ErrRead: nobody is, but somebody has locked it for
+// reading.
 func (f *Pidfile) work(from, bytes int64) error {
 	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: bytes})
 	if err != unix.EAGAIN && err != unix.EACCES { // POSIX leaves the choice
@@ -164,9 +168,9 @@ func (f *Pidfile) work(from, bytes int64) error {
 	return ErrRead
 }
 
-// writer finds who is at work: the PID that holds a record lock for writing, and
-// the first byte of that. It is 0 if nobody does, and -1 if the process has no
-// number here, as one of another PID namespace.
+// writer finds who is at work: the PID that holds a record lock for writing,
+// and the first byte of that. It is 0 if nobody does, and -1 if the process has
+// no number here, as one of another PID namespace.
 func (f *Pidfile) writer() (pid int, first int64) { return f.conflict(unix.F_RDLCK) }
 
 // conflict finds a record lock that keeps others from one of this kind, F_RDLCK
@@ -184,8 +188,8 @@ func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
 }
 
 // TryLock takes the flock for a start, on a descriptor that the command can
-// inherit, and none of keep. Whether the path leads to what is locked, Current tells
-// then. ErrLocked: somebody else has the flock.
+// inherit, and none of keep. Whether the path leads to what is locked, Current
+// tells then. ErrLocked: somebody else has the flock.
 func (f *Pidfile) TryLock(keep []int) error {
 	switch err := flock(f.lock, unix.LOCK_EX); err {
 	case nil:
@@ -199,12 +203,12 @@ func (f *Pidfile) TryLock(keep []int) error {
 }
 
 // Lock takes both locks for a start: the flock, then the record lock of byte 0,
-// and of byte 1 for a supervisor. Only then nobody removes the file any more, and
-// it looks whether the path still leads to it. ErrLocked: a daemon may hold the
-// flock. ErrBusy: another start or stop is at work. ErrMoved: the path does not lead
-// to the file. ErrRead: it does, and the flock is taken, but the record lock cannot
-// be. Keep is that of TryLock. Other errors say that the file system does not have
-// the two locks.
+// and of byte 1 for a supervisor. Only then nobody removes the file any more,
+// and it looks whether the path still leads to it. ErrLocked: a daemon may hold
+// the flock. ErrBusy: another start or stop is at work. ErrMoved: the path does
+// not lead to the file. ErrRead: it does, and the flock is taken, but the
+// record lock cannot be. Keep is that of TryLock. Other errors say that the
+// file system does not have the two locks.
 func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	bytes := int64(1)
 	if supervisor {
@@ -225,9 +229,9 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 		case err != ErrBusy && err != ErrRead:
 			return f.unsuitable("no record locks", err)
 		}
-		// A lock is in the way, but nobody has it, or nobody with a number. Where
-		// flock and record lock are one, as on NFS, it is our own flock: without
-		// that the record lock can be had.
+		// A lock is in the way, but nobody has it, or nobody with a
+		// number. Where flock and record lock are one, as on NFS, it is
+		// our own flock: without that the record lock can be had.
 		f.Unlock()
 		if f.work(startByte, bytes) != nil {
 			return ErrBusy
@@ -255,10 +259,10 @@ func flock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how|unix.LOCK_NB) })
 }
 
-// locked tells whether somebody else holds the flock. Nobody does where the file
-// system has no flock. It tries to take the lock, and gives it back at once: a start
-// the lock that it wants, all others a shared one, so that they do not see each
-// other's. Errors are those of flock(2), such as ENOMEM.
+// locked tells whether somebody else holds the flock. Nobody does where the
+// file system has no flock. It tries to take the lock, and gives it back at
+// once: a start the lock that it wants, all others a shared one, so that they
+// do not see each other's. Errors are those of flock(2), such as ENOMEM.
 func (f *Pidfile) locked() (bool, error) {
 	fd, how := f.file, unix.LOCK_SH
 	if f.lock >= 0 {
@@ -304,9 +308,9 @@ func (f *Pidfile) Restart() error {
 	return unix.Futimes(f.file, make([]unix.Timeval, 2))
 }
 
-// The command inherits the flocks on descriptors of these numbers. Lower ones are
-// hard-coded in some programs. For higher ones the kernel makes the table of
-// descriptors larger, which takes milliseconds in a program with threads.
+// The command inherits the flocks on descriptors of these numbers. Lower ones
+// are hard-coded in some programs. For higher ones the kernel makes the table
+// of descriptors larger, which takes milliseconds in a program with threads.
 const lowestLock, highestLock = 50, 63
 
 // moveLock gives the descriptor of the flock a number for the command to
@@ -342,8 +346,9 @@ func (f *Pidfile) ReadBy() string {
 	return Describe(pid)
 }
 
-// Current returns nil if the path still leads to this file, ErrMoved if it leads to
-// another one or to none, or else an error of stat(2): then it is not known.
+// Current returns nil if the path still leads to this file, ErrMoved if it
+// leads to another one or to none, or else an error of stat(2): then it is not
+// known.
 func (f *Pidfile) Current() error {
 	var st unix.Stat_t
 	err := f.Entry.Stat(&st)
@@ -370,9 +375,10 @@ func (f *Pidfile) IsAt(path string) bool {
 	return entry.Stat(&st) == nil && f.is(&st)
 }
 
-// read reads the time when the file was written, and then its content, as write(2)
-// changes the time first. In the other order an old number could be read with a new
-// time, and a stranger that has the number by now would pass for the daemon.
+// read reads the time when the file was written, and then its content, as
+// write(2) changes the time first. In the other order an old number could be
+// read with a new time, and a stranger that has the number by now would pass
+// for the daemon.
 func (f *Pidfile) read() error {
 	// The times of fstat(2) have 32 bits on 32-bit CPUs, and end in 2038.
 	var st unix.Statx_t
@@ -401,12 +407,13 @@ func (f *Pidfile) unchanged() bool {
 // PID is the number that read has found. Errors are those of ParsePID.
 func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 
-// outdated tells whether a supervisor has marked the number as outdated: Restart.
+// outdated tells whether a supervisor has marked the number as outdated:
+// Restart.
 func (f *Pidfile) outdated() bool { return f.written.Equal(time.Unix(0, 0)) }
 
-// Reserve empties the file, which is locked by now, makes sure that there is space
-// for a PID in it, and lets everybody read it. Errors are those of write(2): ENOSPC,
-// EDQUOT, EFBIG.
+// Reserve empties the file, which is locked by now, makes sure that there is
+// space for a PID in it, and lets everybody read it. Errors are those of
+// write(2): ENOSPC, EDQUOT, EFBIG.
 func (f *Pidfile) Reserve() error {
 	if euid := unix.Geteuid(); euid != 0 && int(f.stat.Uid) != euid {
 		return fmt.Errorf("refused: it belongs to user %s", UserName(int(f.stat.Uid)))
@@ -423,7 +430,8 @@ func (f *Pidfile) Reserve() error {
 	}
 	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
-		// Then newlines keep the space. For all readers that is an empty file.
+		// Then newlines keep the space. For all readers that is an
+		// empty file.
 		f.content = bytes.Repeat([]byte{'\n'}, 16)
 		_, err = unix.Pwrite(f.file, f.content, 0)
 	}
@@ -442,8 +450,8 @@ func (f *Pidfile) Share() error {
 }
 
 // Write replaces the content by a PID. No reader sees a part of it or, after a
-// restart, no number: it is one write, with newlines over the rest of a longer old
-// content, which is cut off after that.
+// restart, no number: it is one write, with newlines over the rest of a longer
+// old content, which is cut off after that.
 func (f *Pidfile) Write(pid int) error {
 	line := strconv.Itoa(pid) + "\n"
 	pad := max(0, len(f.content)-len(line))
@@ -459,14 +467,14 @@ func (f *Pidfile) Write(pid int) error {
 	return unix.Ftruncate(f.file, int64(len(line)))
 }
 
-// Remove unlinks the file of a daemon that has ended. The file must still have the
-// content and time that d was found by, or have been emptied by the daemon. The two
-// record locks keep others from removing it at the same time, and a start from
-// taking it over. The flock does that where the caller may not write the file. If
-// it is held by what the daemon has left behind, or by a mere reader, the record
-// locks are enough. ErrMoved: the file or the path is a newcomer's. ErrBusy: somebody
-// else removes the file, or starts. ErrLocked: it is locked, and the caller may not
-// write it.
+// Remove unlinks the file of a daemon that has ended. The file must still have
+// the content and time that d was found by, or have been emptied by the daemon.
+// The two record locks keep others from removing it at the same time, and a
+// start from taking it over. The flock does that where the caller may not write
+// the file. If it is held by what the daemon has left behind, or by a mere
+// reader, the record locks are enough. ErrMoved: the file or the path is a
+// newcomer's. ErrBusy: somebody else removes the file, or starts. ErrLocked: it
+// is locked, and the caller may not write it.
 func (f *Pidfile) Remove(d *Daemon) error {
 	w := *f       // for writing, if the caller may
 	known := true // by whom it is locked, if it is
@@ -508,9 +516,9 @@ func (f *Pidfile) Remove(d *Daemon) error {
 	return w.unlink()
 }
 
-// RemoveOwn unlinks the file of a start or supervisor that holds the flock and is
-// about to end. ErrBusy: it leaves that to a pidkill, which is at work on the file.
-// ErrMoved: somebody has put another file in its place.
+// RemoveOwn unlinks the file of a start or supervisor that holds the flock and
+// is about to end. ErrBusy: it leaves that to a pidkill, which is at work on
+// the file. ErrMoved: somebody has put another file in its place.
 func (f *Pidfile) RemoveOwn() error {
 	if err := f.work(startByte, bothBytes); err == ErrBusy {
 		return err
@@ -530,9 +538,10 @@ func (f *Pidfile) unlink() error {
 	return err
 }
 
-// Discard removes the file if this start has created it, and could not lock it, for
-// want of a descriptor for example. The file stays if another start has locked it
-// since, or has written to it: the daemon of that may have closed the lock.
+// Discard removes the file if this start has created it, and could not lock it,
+// for want of a descriptor for example. The file stays if another start has
+// locked it since, or has written to it: the daemon of that may have closed the
+// lock.
 func (f *Pidfile) Discard() {
 	if !f.Created {
 		return
@@ -546,8 +555,8 @@ func (f *Pidfile) Discard() {
 	}
 }
 
-// Close closes all descriptors. The flock is given back only if no other process
-// has inherited it.
+// Close closes all descriptors. The flock is given back only if no other
+// process has inherited it.
 func (f *Pidfile) Close() {
 	for _, fd := range []int{f.lock, f.file} {
 		if fd >= 0 {
@@ -565,8 +574,8 @@ type mount struct {
 	options string // of the superblock
 }
 
-// mountOf finds the mount that an open file is on. It is empty where /proc does not
-// tell, as in a chroot whose root is no mount.
+// mountOf finds the mount that an open file is on. It is empty where /proc does
+// not tell, as in a chroot whose root is no mount.
 func mountOf(fd int) (m mount) {
 	info, _ := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
 	id := fdField(info, "mnt_id:")

@@ -170,6 +170,10 @@ func TestAsk(t *testing.T) {
 			s.ended(pid)
 			s.write(fmt.Sprintln(pid), long)
 		}, Leaderless},
+		"2 a member holds it, and the process of the number has closed it": {func(s scene) {
+			pid, _ := s.held(unix.O_NOATIME, "sleep 1000 >/dev/null & exec 3<&-; "+sleeps)
+			s.write(fmt.Sprintln(pid), long)
+		}, Running},
 		"3 it has a record lock of its own": {func(s scene) {
 			s.write("1\n", long)
 			s.write(fmt.Sprintln(s.bytes(0)), long)
@@ -214,6 +218,16 @@ func TestAsk(t *testing.T) {
 			s.held(unix.O_NOATIME, sleeps)
 			s.write(fmt.Sprintln(os.Getpid()), time.Unix(0, 0))
 		}, Running},
+		"5 the lock is not one of daemonize's, and the process is as old as the file": {func(s scene) {
+			s.held(0, sleeps)
+			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
+			s.write(fmt.Sprintln(pid), time.Now())
+		}, Running},
+		"5 it is one of daemonize's: the process is a stranger": {func(s scene) {
+			s.held(unix.O_NOATIME, sleeps)
+			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
+			s.write(fmt.Sprintln(pid), time.Now())
+		}, Escaped},
 		"5 empty, and the lock is not one of daemonize's": {func(s scene) {
 			s.held(0, sleeps)
 			s.write("", long)

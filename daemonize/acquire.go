@@ -23,7 +23,9 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			if passes, err = take(f); err == nil {
 				return f, nil
 			}
-			f.Discard()
+			if !passes {
+				f.Discard()
+			}
 			f.Close()
 		}
 		waited := time.Since(began)

@@ -98,22 +98,26 @@ const (
 	longest     = 5 * time.Second       // all looks together take no longer
 )
 
+// mostMoved is how often FindDaemon opens a file anew because the path leads to
+// another one by now.
+const mostMoved = 100
+
 // FindDaemon opens a pidfile and asks whose it is. It opens it again while a
-// start is under way, for as long as patience says, and for a second while the
-// path comes to name other files. With force the number in the file counts
-// whatever the evidence, and whoever controls the file. The caller closes both.
-// Errors are those of OpenPidfile and Ask.
+// start is under way, for as long as patience says, and while the path comes to
+// lead to other files. With force the number in the file counts whatever the
+// evidence, and whoever controls the file. The caller closes both. Errors are
+// those of OpenPidfile and Ask.
 func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
-	began := time.Now()
+	began, moved := time.Now(), 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		if f, err = OpenPidfile(path, force); err != nil {
 			return nil, nil, err
 		}
 		d, err = f.Ask(force)
-		waited := time.Since(began)
 		switch {
-		case err == ErrMoved && waited < time.Second:
-		case err == nil && d.Answer == Starting && waited < patience:
+		case err == ErrMoved && moved < mostMoved:
+			moved++
+		case err == nil && d.Answer == Starting && time.Since(began) < patience:
 		case err != nil:
 			f.Close()
 			return nil, nil, err

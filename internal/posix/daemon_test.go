@@ -107,6 +107,24 @@ func (s scene) held(flags int, script string) (pid int, line string) {
 	return start(s.T, []*os.File{f}, "sh", "-c", script)
 }
 
+// inFlight locks the file by a descriptor on its way from process to process.
+func (s scene) inFlight() {
+	s.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+	})
+	f := s.locked(unix.O_NOATIME)
+	defer f.Close()
+	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+		s.Fatal(err)
+	}
+}
+
 func (s scene) bytes(from int) int {
 	s.Helper()
 	pid, line := start(s.T, nil, os.Args[0], "hold-bytes", strconv.Itoa(from), s.path)
@@ -234,19 +252,7 @@ func TestAsk(t *testing.T) {
 		}, Escaped},
 		"6 nobody who could be seen: the descriptor is on its way to another process": {func(s scene) {
 			s.write(fmt.Sprintln(s.dead()), long)
-			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				s.Fatal(err)
-			}
-			s.Cleanup(func() {
-				unix.Close(pair[0])
-				unix.Close(pair[1])
-			})
-			f := s.locked(unix.O_NOATIME)
-			if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
-				s.Fatal(err)
-			}
-			f.Close()
+			s.inFlight()
 		}, Unknown},
 		"7 not locked, as old as the file": {func(s scene) {
 			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
@@ -288,6 +294,31 @@ func TestAsk(t *testing.T) {
 				t.Errorf("nobody: %+v", d)
 			}
 		})
+	}
+}
+
+// A start that took long, and whose file then went, is no reason not to answer.
+func TestFindDaemonMoved(t *testing.T) {
+	t.Parallel()
+	s := scene{t, filepath.Join(t.TempDir(), "app.pid")}
+	s.write(fmt.Sprintln(s.dead()), time.Now())
+	if err := os.Link(s.path, s.path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(s.path)
+	s.write("", time.Now())
+	s.inFlight()
+	atWork := s.bytes(0)
+	time.AfterFunc(1200*time.Millisecond, func() { syscall.Kill(atWork, syscall.SIGKILL) })
+	time.AfterFunc(1500*time.Millisecond, func() { os.Rename(s.path+".new", s.path) })
+	f, d, err := FindDaemon(s.path, false, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	defer d.Close()
+	if d.Answer != Gone {
+		t.Errorf("%v (%s), want Gone", d.Answer, d)
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 	"procgroup/internal/posix"
 )
 
-// patience is how long to wait for a start or a pidkill at work.
+// patience is how long to wait for a start or a pidkill that is at work.
 const patience = time.Minute
 
-// obtain opens or creates a file and takes its locks, again and again while
-// its state is one that passes: take tells that with the error of the last try.
+// obtain opens or creates a file and takes its locks. It tries again while the
+// path comes to lead to other files, or take says that what is in its way
+// passes.
 func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err error)) (*posix.Pidfile, error) {
 	began, told := time.Now(), j.quiet
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
@@ -22,7 +23,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			if passes, err = take(f); err == nil {
 				return f, nil
 			}
-			if f.Created && !passes {
+			if !passes {
 				f.Discard()
 			}
 			f.Close()
@@ -45,7 +46,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 	}
 }
 
-// takeLockfile takes the flock of a file of any content.
+// takeLockfile takes the flock of a file, whatever its content is.
 func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 	err = f.TryLock(j.keep)
 	if err == posix.ErrLocked {
@@ -61,17 +62,12 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 }
 
 // takePidfile takes both locks (see posix.Pidfile) of a file that has no
-// daemon, or fails with who runs.
+// daemon. Else its error says who runs.
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
 	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
-	if !failed {
-		if locking != nil && locking != posix.ErrRead {
-			return false, locking
-		}
-		if err := f.Current(); err != nil {
-			return false, err
-		}
+	if !failed && locking != nil && locking != posix.ErrRead {
+		return false, locking
 	}
 	d, err := f.Ask(false)
 	if err != nil {
@@ -79,15 +75,13 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	}
 	defer d.Close()
 	switch {
-	case d.Lives():
+	case d.Lives(), d.Answer == posix.Unknown && d.Locked:
 		return false, running(d.String())
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case d.Answer == posix.Unknown && d.Locked:
-		return false, running(d.Why)
 	case d.Answer == posix.Unknown && !failed:
 		return false, errors.New(d.Why + ": remove the file by hand if it is not")
-	case failed: // and whoever was at work has let go since
+	case failed: // a start or pidkill is at work, or has let go since
 		return true, running(d.String())
 	case locking == posix.ErrRead:
 		// Another file has no such lock, and nobody can read that yet.

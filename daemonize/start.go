@@ -309,7 +309,7 @@ func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
 	if j.group == nil {
 		return false
 	}
-	heirs := f.Heirs()
+	heirs, _ := f.Kin(0)
 	if len(heirs) > 0 {
 		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Path), posix.DescribeAll(heirs), remedy)
 	}

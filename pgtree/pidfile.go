@@ -25,10 +25,10 @@ func daemon(path string) (pids []int, err error) {
 			pids = append(pids, h.PID)
 		}
 	}
-	if pids = append(pids, d.Kin...); len(pids) > 0 {
-		return pids, nil
-	}
+	pids = append(pids, d.Kin...)
 	switch {
+	case len(pids) > 0:
+		return pids, nil
 	case d.Answer == posix.Unknown:
 		return nil, posix.Failf(posix.StatusRefused, "%s", d.Why)
 	case d.Why != "":

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// This file is the rule by which all programs tell whose a pidfile is. The
+// methods of question stand in the order in which they are asked.
 
 // Answer is the answer to the one question about a pidfile: who is its daemon,
 // and does it live?
@@ -19,7 +20,7 @@ type Answer int
 const (
 	Unknown    Answer = iota // it cannot be told
 	Gone                     // nothing of it lives
-	Stranger                 // the number is another process's, and nothing holds the lock
+	Stranger                 // the number is another process's, and nobody holds the lock
 	Running                  // the process of that number is the daemon
 	Leaderless               // that process is gone, its group lives
 	Starting                 // somebody's start is under way
@@ -27,25 +28,26 @@ const (
 	Escaped                  // process and group are gone, others of the daemon's live
 )
 
-// Daemon is the answer with what it was found by.
+// Daemon is an answer, with the processes and the evidence that it rests on.
 type Daemon struct {
 	Answer     Answer
-	Number     int     // in the file; 0: it is empty, or its number outdated
-	Process    *Handle // Running: the daemon. Leaderless: a member of its group. Starting: who is at work, if it has a number here
-	Supervisor *Handle // who holds the record lock of byte 1, if anybody
-	Maker      int     // of the flock, also where that is no more; 0: not locked, or it has no number here
-	Kin        []int   // Escaped: who has the locked description open
-	Own        bool    // Escaped: that is one which daemonize made
-	Reader     int     // who holds the flock, but may merely read the file
-	Locked     bool    // somebody holds the flock
+	Number     int     // the PID in the file; 0 if it is empty, or the number is outdated
+	Process    *Handle // Running: the daemon. Leaderless: a member of its group. Starting: who is at work, or nil if it cannot be seen
+	Supervisor *Handle // who holds the record lock of byte 1; nil: nobody
+	Maker      int     // the PID that called flock(2), also where that process is gone; 0: not locked, or it has no number here
+	Kin        []int   // Escaped: the processes that have the locked description open
+	Own        bool    // Escaped: daemonize made that description
+	Reader     int     // the PID that holds the flock, but may merely read the file, so that the lock means nothing; else 0
+	Locked     bool    // somebody holds the flock, and no mere reader
 	Empty      bool    // there is no number in the file
-	Why        string  // Unknown, Stranger and Gone: the reason
+	Why        string  // Unknown, Stranger and Gone: the reason, or ""
 
-	content []byte // what was read
+	content []byte // of the file when it was asked
 	written time.Time
 }
 
-// Lives tells whether something of the daemon lives.
+// Lives tells whether something of the daemon lives. A start under way is none
+// yet.
 func (d *Daemon) Lives() bool {
 	switch d.Answer {
 	case Running, Leaderless, Between, Escaped:
@@ -54,13 +56,13 @@ func (d *Daemon) Lives() bool {
 	return false
 }
 
-// Same tells whether the file had the same number and time for both: then it
-// was not written to in between, and no newcomer's.
+// Same tells whether the file had the same number and time for both answers.
+// Then nobody wrote to it in between, and it is no newcomer's.
 func (d *Daemon) Same(e *Daemon) bool {
 	return d.Number == e.Number && d.written == e.written && !d.Empty
 }
 
-// String says who the daemon is, for a message.
+// String says who the daemon is, or else why there is none, for a message.
 func (d *Daemon) String() string {
 	switch d.Answer {
 	case Running:
@@ -88,29 +90,34 @@ func (d *Daemon) Close() {
 	}
 }
 
-// How long an answer must be the same at every look before it counts, if it may
-// lie between two system calls of somebody else's.
+// An answer may rest on a state that lasts only from one system call of another
+// process to the next. It counts when every look has found it for so long.
 const (
-	settling = 50 * time.Millisecond // a start, a restart or a removal
-	ending   = time.Second / 2       // a process that ends with many descriptors, none of which shows any more
-	longest  = 5 * time.Second       // for all looks together
+	stableStart = 50 * time.Millisecond // the other process starts, restarts or removes
+	stableEnd   = time.Second / 2       // it ends: the kernel closes its descriptors, which /proc does not show any more
+	longest     = 5 * time.Second       // all looks together take no longer
 )
 
-// FindDaemon opens a pidfile and asks whose it is, again and again while a
+// mostMoved is how often FindDaemon opens a file anew because the path leads to
+// another one by now.
+const mostMoved = 100
+
+// FindDaemon opens a pidfile and asks whose it is. It opens it again while a
 // start is under way, for as long as patience says, and while the path comes to
-// name other files. With force the number in it is believed whatever the
-// evidence, and whoever controls the file. Errors are those of OpenPidfile and Ask.
+// lead to other files. With force the number in the file counts whatever the
+// evidence, and whoever controls the file. The caller closes both. Errors are
+// those of OpenPidfile and Ask.
 func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
-	began := time.Now()
+	began, moved := time.Now(), 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		if f, err = OpenPidfile(path, force); err != nil {
 			return nil, nil, err
 		}
 		d, err = f.Ask(force)
-		waited := time.Since(began)
 		switch {
-		case err == ErrMoved && waited < time.Second:
-		case err == nil && d.Answer == Starting && waited < patience:
+		case err == ErrMoved && moved < mostMoved:
+			moved++
+		case err == nil && d.Answer == Starting && time.Since(began) < patience:
 		case err != nil:
 			f.Close()
 			return nil, nil, err
@@ -123,15 +130,15 @@ func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d 
 	}
 }
 
-// Ask asks whose the file is. An answer that may lie between two system calls of
-// somebody else's is looked at again, for a moment. For a start that has the
-// locks only the clock is left to ask. Errors are ErrMalformed, ErrMoved, and
-// those of read(2) and flock(2).
+// Ask asks whose the file is, and asks again while the answer may be a passing
+// one. A start that has both locks asks it only for a daemon that has closed
+// the lock's descriptor. The caller closes the answer. Errors are ErrMalformed,
+// ErrMoved, and those of read(2) and flock(2).
 func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
 	since, last := began, ""
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		q := question{Pidfile: f, Daemon: &Daemon{}, force: force, maker: sync.OnceValue(f.maker)}
+		q := question{Pidfile: f, Daemon: &Daemon{}, force: force}
 		err := q.answer()
 		q.process.Close()
 		if this := fmt.Sprint(q.Answer, q.Number, q.Maker, q.Why); this != last {
@@ -151,19 +158,19 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	}
 }
 
-// question is one look at a pidfile. Each of its methods that asks for one line
-// of the rule sets the answer, if that is it, and then returns true.
+// question is one look at a pidfile. Each of its is-methods asks for one line
+// of the rule. If that is the answer, it sets it and returns true.
 type question struct {
 	*Pidfile
 	*Daemon
 	force   bool
-	maker   func() int    // Pidfile.maker, asked once
 	process *Handle       // the process of that number, perhaps a zombie
-	lasting time.Duration // how long the answer must last to count
-	failed  error         // a look, without which there is no answer
+	lasting time.Duration // how long every look must find the answer before it counts
+	failed  error         // flock(2) has failed, so that there is no answer
 }
 
-// answer goes through the rule: the first yes is the answer.
+// answer goes through the rule: the first yes is the answer. The process of the
+// number in the file is pinned first, and everything is asked of it after that.
 func (q *question) answer() error {
 	if err := q.read(); err != nil {
 		return err
@@ -174,40 +181,39 @@ func (q *question) answer() error {
 	}
 	q.Empty = err == ErrEmpty
 	q.Daemon.content, q.Daemon.written = q.Pidfile.content, q.Pidfile.written
-	if !(q.taken && number == os.Getpid()) {
+	switch {
+	case q.taken && number == os.Getpid(): // the daemon of that number is gone
+	case !q.taken && q.outdated() && q.isLocked(): // it is of the run before
+	default:
 		q.Number = number
-	}
-	if q.outdated() && !q.taken && q.isLocked() {
-		q.Number = 0
 	}
 	if q.Number != 0 {
 		if q.process, err = Pin(q.Number); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("process %d: %w", q.Number, err)
 		}
 	}
-	anybody := func(*Handle) bool { return true }
 	switch {
 	case q.taken:
 		q.askClock()
-	case q.isProcess(q.holds): // mostly
-		q.findSupervisor()
-	case q.force && (q.isProcess(anybody) || q.isGroup(anybody)):
-		q.findSupervisor()
-	case q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
+	case q.isProcess(q.holds), // mostly
+		q.force && (q.isProcess(anybody) || q.isGroup(anybody)),
+		q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
 		q.findSupervisor()
 	case q.isWriter():
 	case q.Locked && !q.isReader() && q.isScanned():
 	default:
 		q.askClock()
 	}
-	// A number from before a restart tells nothing of who is there now.
+	// If the file was written meanwhile, the number that was asked about is
+	// that of an earlier run. Of a process that is the daemon that does not
+	// matter.
 	if !q.taken && q.Answer != Running && q.Answer != Leaderless && q.Answer != Starting && !q.unchanged() {
 		q.changing()
 	}
 	return q.failed
 }
 
-// found makes a process or member the answer.
+// found sets an answer with its process, which is closed with the answer then.
 func (q *question) found(a Answer, h *Handle) bool {
 	q.Answer, q.Process = a, h
 	if h == q.process {
@@ -216,20 +222,23 @@ func (q *question) found(a Answer, h *Handle) bool {
 	return true
 }
 
-// changing: somebody has just written the file, or let go of it.
+// changing: somebody has written the file or its locks during this look.
 func (q *question) changing() bool {
 	q.Answer, q.Why, q.lasting = Unknown, "it changes too fast to tell", longest
 	return true
 }
 
-// isProcess: the process of that number lives, and is the daemon by this test.
+// anybody is a test for isProcess and isGroup that asks for no evidence.
+func anybody(*Handle) bool { return true }
+
+// isProcess: the process of the number lives, and is the daemon by this test.
 func (q *question) isProcess(is func(*Handle) bool) bool {
 	return q.process != nil && is(q.process) && !q.process.Exited() && q.found(Running, q.process)
 }
 
-// isGroup: a member of the group of that number lives, and is the daemon's. Then
-// so is the process of that number, if it is in the group: no number is given
-// anew while it is a group's.
+// isGroup: a member of the group of the number lives, and is the daemon's by
+// this test. Then the process of the number is the daemon, if it is in the
+// group: the kernel gives no number to a new process while a group has it.
 func (q *question) isGroup(is func(*Handle) bool) bool {
 	if q.Number == 0 {
 		return false
@@ -246,71 +255,74 @@ func (q *question) isGroup(is func(*Handle) bool) bool {
 	return q.found(Leaderless, h)
 }
 
-// isLocked tells whether somebody holds the flock.
+// isLocked tells whether somebody holds the flock now, and finds out its maker.
 func (q *question) isLocked() bool {
-	q.Locked, q.failed = q.locked()
+	if q.Locked, q.failed = q.locked(); q.Locked {
+		q.Maker = q.maker()
+	}
 	return q.Locked
+}
+
+// see is look, and takes note of the flock if the process holds it.
+func (q *question) see(pid int) (h holder, readable bool) {
+	h, readable = q.look(pid)
+	if h.held {
+		q.Locked, q.Maker = true, h.maker
+	}
+	return h, readable
 }
 
 // holds tells whether the process has the locked description open.
 func (q *question) holds(h *Handle) bool {
-	own, _ := q.look(h.PID)
-	return q.isHeld(own)
+	who, _ := q.see(h.PID)
+	return who.held
 }
 
-func (q *question) isHeld(own holder) bool {
-	if own.held {
-		q.Locked, q.Maker = true, own.maker
-	}
-	return own.held
-}
-
-// isKin tells whether it holds the lock; or is in the session of the lock's
-// maker, and either cannot be looked at or has closed its descriptors. Numbers
-// are recycled, a maker's too: in the last case the maker has to be there with
-// the lock, or the clock to agree. So it has where the maker is the process
-// itself, and leads no session.
+// isKin tells whether a process of a locked file is the daemon's: it holds the
+// lock. Or it is in the session of the lock's maker, and its descriptors cannot
+// be looked at. If they can, it has closed the lock; numbers are recycled, a
+// maker's too, so then the maker itself must live and hold the lock, or the
+// clock must agree. It must also agree where the process is the maker itself,
+// in a session that it does not lead.
 func (q *question) isKin(h *Handle) bool {
-	own, readable := q.look(h.PID)
-	if q.isHeld(own) {
+	who, readable := q.see(h.PID)
+	if who.held {
 		return true
 	}
 	sid, err := unix.Getsid(h.PID)
 	if err != nil || sid == 0 {
 		return false
 	}
-	leader, _ := q.look(sid)
-	maker := q.maker()
-	if leader.held && leader.maker == sid {
-		maker = sid
-	} else if maker == 0 || maker != sid && maker != h.PID || (readable || maker != sid) && q.clock(h.Start) != asOld {
+	leader, _ := q.see(sid)
+	switch {
+	case leader.held && leader.maker == sid:
+		return true
+	case q.Maker == 0, q.Maker != sid && q.Maker != h.PID:
 		return false
+	case q.Maker == sid && !readable:
+		return true
 	}
-	q.Maker = maker
-	return true
+	return q.AsOld(h.Start)
 }
 
-// isOwn tells whether a process is that of the number, or of its group.
-func (q *question) isOwn(pid int) bool {
+// belongs tells whether a process is that of the number, or of its group.
+func (q *question) belongs(pid int) bool {
 	return q.Number != 0 && (pid == q.Number || (&Group{ID: q.Number}).Has(pid))
 }
 
-// isWriter: somebody has a record lock for writing. If that is the daemon, it
-// made the lock itself.
+// isWriter: somebody holds a record lock for writing. If that is the process of
+// the number or of its group, it is the daemon, which has made the lock itself.
 func (q *question) isWriter() bool {
 	pid, first := q.writer()
 	if pid == 0 {
 		return false
 	}
-	if q.Locked {
-		q.Maker = q.maker()
-	}
 	h := q.pinWriter(pid)
 	switch {
-	case h == nil && pid > 0: // it has just ended, or is through; or see works
-		q.Answer, q.lasting = Starting, settling
-	case q.isOwn(pid):
-		if q.isProcess(func(h *Handle) bool { return q.isOwn(h.PID) }) {
+	case h == nil && pid > 0: // it has ended or let go since; or see pinWriter
+		q.Answer, q.lasting = Starting, stableStart
+	case q.belongs(pid):
+		if q.isProcess(anybody) {
 			h.Close()
 		} else {
 			q.found(Leaderless, h)
@@ -320,117 +332,95 @@ func (q *question) isWriter() bool {
 	case h == nil:
 		q.Answer, q.Why = Unknown, "its supervisor is of another PID namespace"
 	default:
-		q.holds(h)
 		q.Answer, q.Supervisor = Between, h
 	}
 	return true
 }
 
-// pinWriter gets hold of a process that is at work, or returns nil. Its own
-// descriptors must show the record lock, if they can be looked at: F_GETLK has
-// the number of who took it, which another process may have by now, while the
-// lock lives on in a third one that shares the table of descriptors (clone(2),
-// CLONE_FILES).
+// pinWriter pins the process that holds a record lock, or returns nil if that
+// is another one by now. Its own descriptors must show the lock, if they can be
+// looked at: F_GETLK tells the PID that took the lock. That process may have
+// ended and its number be another's, while the lock lives on in a third process
+// that shares the table of descriptors (clone(2), CLONE_FILES).
 func (q *question) pinWriter(pid int) *Handle {
 	h, err := Pin(pid)
-	own, readable := q.look(pid)
-	if again, _ := q.writer(); err != nil || again != pid || readable && !own.works {
+	who, readable := q.see(pid)
+	if again, _ := q.writer(); err != nil || again != pid || readable && !who.works {
 		h.Close()
 		return nil
 	}
 	return h
 }
 
-// findSupervisor finds the supervisor of a daemon that lives. While its start or
-// restart is not quite over there is none yet.
+// findSupervisor finds the supervisor of a daemon that lives. A start or
+// restart that is not quite over holds byte 0 too, and must be over first.
 func (q *question) findSupervisor() {
 	pid, first := q.writer()
-	if pid <= 0 || pid == q.Process.PID || q.isOwn(pid) {
+	if pid <= 0 || pid == q.Process.PID || q.belongs(pid) {
 		return
 	}
 	if first == supervisorByte {
 		q.Supervisor = q.pinWriter(pid)
 	}
 	if q.Supervisor == nil {
-		q.lasting = settling
+		q.lasting = stableStart
 	}
 }
 
-// isReader: the lock is that of somebody who merely may read the file. All but
-// a start go on as if it were not there.
+// isReader: the maker of the lock still has it, and merely may read the file.
 func (q *question) isReader() bool {
-	own, _ := q.look(q.maker())
-	return own.maker == own.pid && q.isReaders(own)
+	maker, _ := q.look(q.Maker)
+	return maker.maker == maker.pid && q.areReaders(maker)
 }
 
-func (q *question) isReaders(own holder) bool {
-	if !q.mayRead(own) {
+// areReaders: all these holders of the lock merely may read the file. Then the
+// rule goes on as if it were not locked; but a start cannot go past the lock.
+func (q *question) areReaders(all ...holder) bool {
+	if slices.ContainsFunc(all, func(h holder) bool { return !h.reader }) {
 		return false
 	}
-	q.Locked, q.Reader = false, own.pid
+	q.Locked, q.Maker, q.Reader = false, 0, all[0].pid
 	return true
 }
 
-// mayRead tells whether a holder of the flock merely may read the file: it has
-// it open without O_NOATIME, not for writing, and is neither root nor the
-// file's owner.
-func (f *Pidfile) mayRead(own holder) bool {
-	var st unix.Stat_t
-	return own.held && !own.noatime && !own.writes &&
-		unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, own.pid), &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
-}
-
-// isScanned: the file is locked, and neither process nor group tell by whom. So
-// all processes are looked at, and only here.
+// isScanned: the file is locked, and nobody in the group of its number holds
+// the lock. Only then are all processes looked at for it.
 func (q *question) isScanned() bool {
-	all, complete := q.holders(q.maker())
-	q.lasting = settling
-	switch {
-	case len(all) == 0 && !complete:
-		q.Answer, q.Why = Unknown, "it is locked, and there are too many open files to find by whom"
-		return true
-	case len(all) == 0 && !q.isLocked():
-		return q.changing()
-	case len(all) == 0 && !showsLocks():
-		return false // the clock has to do
-	case len(all) == 0:
-		q.Answer, q.lasting = Unknown, ending
-		q.Why = "it is locked by a process that cannot be seen"
-		if maker := q.maker(); maker != 0 {
-			q.Why = fmt.Sprintf("it is locked by process %d or children of it, which cannot be seen", maker)
-		}
-		q.Why += ": if nothing of it is left, remove the file by hand"
-		return true
+	all, complete := q.holders(q.Maker)
+	q.lasting = stableStart
+	if len(all) == 0 {
+		return q.isUnseen(complete)
 	}
 	if pid, _ := q.writer(); pid != 0 {
-		return q.changing() // a start that has come to that meanwhile
+		return q.changing() // a start had the flock, and has a record lock since
 	}
-	if !slices.ContainsFunc(all, func(h holder) bool { return !q.mayRead(h) }) {
-		return !q.isReaders(all[0]) // whoever made it has passed it on
+	if q.areReaders(all...) {
+		return false // the maker has passed it on, and is gone
 	}
-	q.Maker = all[0].maker
-	if q.maker() == 0 && q.Maker != 0 { // only the holders know it
-		q.maker = func() int { return all[0].maker }
-		if q.isProcess(q.isKin) || q.isGroup(q.isKin) {
-			q.findSupervisor()
-			return true
-		}
+	first := all[0]         // the others have inherited the same description, with its O_NOATIME
+	unknown := q.Maker == 0 // and so it was who is kin
+	q.Maker = first.maker
+	if unknown && (q.isProcess(q.isKin) || q.isGroup(q.isKin)) {
+		q.findSupervisor()
+		return true
 	}
-	if !all[0].noatime && q.isProcess(func(h *Handle) bool { return q.clock(h.Start) == asOld }) {
-		return true // it has another lock, or somebody else has
+	if !first.noatime && q.isProcess(func(h *Handle) bool { return q.AsOld(h.Start) }) {
+		return true // it runs beside a lock that no start has made
 	}
-	// Who made the lock and is still there, with no record lock, but can write
-	// to the file, is a start that has not got that yet or is about to end. A
-	// pidkill only tries the lock: it is not what has escaped.
+	// A maker that still lives, has no record lock and can write the file,
+	// is a start that has yet to take the record lock, or is about to end.
+	// Any other may be a pidkill, which takes the flock for a moment and
+	// has not escaped.
 	if i := slices.IndexFunc(all, func(h holder) bool { return h.pid == h.maker }); i >= 0 {
 		if all[i].noatime && all[i].writes {
 			h, _ := Pin(all[i].pid)
 			return q.found(Starting, h)
 		}
-		q.lasting = ending
+		q.lasting = stableEnd
 	}
-	if all[0].noatime && (q.Empty || q.outdated()) {
-		// Daemonize was killed before it could write: they are the daemon.
+	if first.noatime && (q.Empty || q.outdated()) {
+		// Daemonize was killed before it wrote the number of what it
+		// started.
 		slices.SortStableFunc(all, func(a, b holder) int { return distance(a.pid, a.maker) - distance(b.pid, b.maker) })
 		if h, err := Pin(all[0].pid); err == nil {
 			if q.holds(h) {
@@ -441,41 +431,63 @@ func (q *question) isScanned() bool {
 			h.Close()
 		}
 	}
-	for _, own := range all {
-		q.Daemon.Kin = append(q.Daemon.Kin, own.pid)
+	for _, h := range all {
+		q.Daemon.Kin = append(q.Daemon.Kin, h.pid)
 	}
-	q.Answer, q.Own = Escaped, all[0].noatime
+	q.Answer, q.Own = Escaped, first.noatime
+	return true
+}
+
+// isUnseen: the file is locked, and a look at all processes, complete or not,
+// has found nobody who holds the lock.
+func (q *question) isUnseen(complete bool) bool {
+	switch {
+	case !complete:
+		q.Answer, q.Why = Unknown, "it is locked, and there are too many open files to find by whom"
+	case !q.isLocked():
+		return q.changing()
+	case !showsLocks():
+		return false // no lock can be seen on this kernel: the clock has to do
+	default:
+		who := "a process that cannot be seen"
+		if q.Maker != 0 {
+			who = fmt.Sprintf("process %d or children of it, which cannot be seen", q.Maker)
+		}
+		q.Answer, q.lasting = Unknown, stableEnd
+		q.Why = "it is locked by " + who + ": if nothing of it is left, remove the file by hand"
+	}
 	return true
 }
 
 // askClock answers for a file that is not locked: by when it was written, and
-// when the processes of its number have started.
+// when the process of its number, or the members of its group, started.
 func (q *question) askClock() {
 	if q.Number == 0 {
 		q.Answer = Gone
 		if _, err := q.PID(); err != nil && !q.taken {
-			q.Answer, q.Why, q.lasting = Unknown, err.Error(), settling
+			q.Answer, q.Why, q.lasting = Unknown, err.Error(), stableStart
 		}
 		return
 	}
 	if q.process != nil { // perhaps a zombie, which keeps the number from others
-		switch q.clock(q.process.Start) {
-		case asOld:
-			if q.isProcess(func(*Handle) bool { return true }) || q.isGroup(func(*Handle) bool { return true }) {
+		q.Answer = q.clock(q.process.Start)
+		switch q.Answer {
+		case Running:
+			if q.isProcess(anybody) || q.isGroup(anybody) {
 				return
 			}
 			q.Answer, q.Why = Gone, "" // of a zombie nothing is left
-		case later:
-			q.Answer, q.Why = Stranger, fmt.Sprintf("process %d started later", q.Number)
-		case beforeBoot:
-			q.Answer, q.Why = Gone, "older than the last boot"
+		case Stranger:
+			q.Why = fmt.Sprintf("process %d started later", q.Number)
+		case Gone:
+			q.Why = olderThanBoot
 		default:
-			q.Answer, q.Why = Unknown, fmt.Sprintf("nothing tells whether process %d is its daemon: the clock was set since, or /proc hides it", q.Number)
+			q.Why = fmt.Sprintf("nothing tells whether process %d is its daemon: the clock was set since, or /proc hides it", q.Number)
 		}
 		return
 	}
 	g := &Group{ID: q.Number}
-	member, err := g.Member(func(h *Handle) bool { return q.clock(h.Start) == asOld })
+	member, err := g.Member(func(h *Handle) bool { return q.AsOld(h.Start) })
 	switch {
 	case member != nil:
 		q.found(Leaderless, member)
@@ -483,53 +495,43 @@ func (q *question) askClock() {
 		q.Answer, q.Why = Unknown, err.Error()
 	case g.Wait(0):
 		q.Answer = Gone
-	case q.clock(0) == beforeBoot:
-		q.Answer, q.Why = Gone, "older than the last boot"
+	case q.clock(0) == Gone:
+		q.Answer, q.Why = Gone, olderThanBoot
 	default:
 		q.Answer, q.Why = Unknown, fmt.Sprintf("process %d is gone, and nothing tells whether the group %d is its own (pidkill -g %d)", q.Number, q.Number, q.Number)
 	}
 }
 
+const olderThanBoot = "older than the last boot"
+
 // slack is how much later than its pidfile's time a daemon may have started:
 // the one is counted in ticks since boot, the other taken from a wall clock.
 const slack = 500 * time.Millisecond
 
-// age is how a process's start compares with a file's time.
-type age int
-
-const (
-	untold     age = iota // the clock was set, or the start is hidden
-	asOld                 // the process was there when the file was written
-	later                 // it was not
-	beforeBoot            // nor was any process that is there now
-)
-
 // clock compares the start of a process, in ticks after boot and 0 if it is
-// hidden, with the time that the file was written.
-func (f *Pidfile) clock(start uint64) age {
-	written, now := sinceBoot(f.written), sinceBoot(time.Now())
-	inMemory := []uint32{unix.TMPFS_MAGIC, unix.RAMFS_MAGIC}
+// hidden, with the time that the file was written. Running: it was there by
+// then. Stranger: it started later. Gone: the file is older than the boot, and
+// so than any process. Unknown: the clock was set, or the start is hidden.
+func (f *Pidfile) clock(start uint64) Answer {
+	written := sinceBoot(f.written)
 	switch {
-	case written > now+slack:
-		return untold // in the future
-	case written < 0 && slices.Contains(inMemory, fileSystem(f.file)):
-		return untold // the file system is not as old as that
+	case time.Until(f.written) > slack:
+		return Unknown // in the future
+	case written < 0 && slices.Contains([]uint32{unix.TMPFS_MAGIC, unix.RAMFS_MAGIC}, fileSystem(f.file)):
+		return Unknown // the file system is not as old as that
 	case written < 0:
-		return beforeBoot
+		return Gone
 	case start == 0:
-		return untold
-	case ticks(start) <= written+slack:
-		return asOld
+		return Unknown
+	case time.Duration(start)*(time.Second/HZ) <= written+slack:
+		return Running
 	}
-	return later
+	return Stranger
 }
 
 // AsOld tells whether a process that started at so many ticks after boot was
 // there when the file was written.
-func (f *Pidfile) AsOld(start uint64) bool { return f.clock(start) == asOld }
-
-// ticks makes a duration of a number of clock ticks.
-func ticks(n uint64) time.Duration { return time.Duration(n) * (time.Second / HZ) }
+func (f *Pidfile) AsOld(start uint64) bool { return f.clock(start) == Running }
 
 // sinceBoot is a wall clock time on the clock that start times are on. Both
 // clocks have to be read at once: losing the processor in between would make a
@@ -543,35 +545,4 @@ func sinceBoot(t time.Time) time.Duration {
 			return time.Duration(boot.Nano()) - now.Round(0).Sub(t.Round(0))
 		}
 	}
-}
-
-// Describe names a process in a message: its PID, name and user. A name that
-// could pass for a part of the message is quoted.
-func Describe(pid int) string {
-	p, err := ReadStat(pid)
-	if err != nil {
-		return fmt.Sprint(pid)
-	}
-	name := Escape(p.Comm)
-	if strings.ContainsAny(name, ` ,;()"'`) {
-		name = `"` + strings.ReplaceAll(name, `"`, `\"`) + `"`
-	}
-	var st unix.Stat_t
-	if unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, pid), &st) != nil {
-		return fmt.Sprintf("%d (%s)", pid, name)
-	}
-	return fmt.Sprintf("%d (%s, user %s)", pid, name, UserName(int(st.Uid)))
-}
-
-// DescribeAll names the first twenty of some processes.
-func DescribeAll(pids []int) string {
-	const most = 20
-	var names []string
-	for _, pid := range pids[:min(most, len(pids))] {
-		names = append(names, Describe(pid))
-	}
-	if more := len(pids) - most; more > 0 {
-		names = append(names, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(names, ", ")
 }

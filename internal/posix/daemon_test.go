@@ -107,6 +107,24 @@ func (s scene) held(flags int, script string) (pid int, line string) {
 	return start(s.T, []*os.File{f}, "sh", "-c", script)
 }
 
+// inFlight locks the file by a descriptor on its way from process to process.
+func (s scene) inFlight() {
+	s.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+	})
+	f := s.locked(unix.O_NOATIME)
+	defer f.Close()
+	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+		s.Fatal(err)
+	}
+}
+
 func (s scene) bytes(from int) int {
 	s.Helper()
 	pid, line := start(s.T, nil, os.Args[0], "hold-bytes", strconv.Itoa(from), s.path)
@@ -170,6 +188,10 @@ func TestAsk(t *testing.T) {
 			s.ended(pid)
 			s.write(fmt.Sprintln(pid), long)
 		}, Leaderless},
+		"2 a member holds it, and the process of the number has closed it": {func(s scene) {
+			pid, _ := s.held(unix.O_NOATIME, "sleep 1000 >/dev/null & exec 3<&-; "+sleeps)
+			s.write(fmt.Sprintln(pid), long)
+		}, Running},
 		"3 it has a record lock of its own": {func(s scene) {
 			s.write("1\n", long)
 			s.write(fmt.Sprintln(s.bytes(0)), long)
@@ -182,6 +204,13 @@ func TestAsk(t *testing.T) {
 			s.write(fmt.Sprintln(s.dead()), long)
 			s.bytes(1)
 		}, Between},
+		"4 who holds it merely may read the file": {func(s scene) {
+			if _, err := exec.LookPath("setpriv"); err != nil || os.Geteuid() != 0 {
+				s.Skip("needs root and setpriv")
+			}
+			s.held(0, "exec setpriv --reuid=65534 --clear-groups sh -c '"+sleeps+"'")
+			s.write(fmt.Sprintln(s.dead()), long)
+		}, Gone},
 		"5 others hold it": {func(s scene) {
 			s.held(unix.O_NOATIME, sleeps)
 			s.write(fmt.Sprintln(s.dead()), long)
@@ -207,10 +236,24 @@ func TestAsk(t *testing.T) {
 			s.held(unix.O_NOATIME, sleeps)
 			s.write(fmt.Sprintln(os.Getpid()), time.Unix(0, 0))
 		}, Running},
+		"5 the lock is not one of daemonize's, and the process is as old as the file": {func(s scene) {
+			s.held(0, sleeps)
+			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
+			s.write(fmt.Sprintln(pid), time.Now())
+		}, Running},
+		"5 it is one of daemonize's: the process is a stranger": {func(s scene) {
+			s.held(unix.O_NOATIME, sleeps)
+			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
+			s.write(fmt.Sprintln(pid), time.Now())
+		}, Escaped},
 		"5 empty, and the lock is not one of daemonize's": {func(s scene) {
 			s.held(0, sleeps)
 			s.write("", long)
 		}, Escaped},
+		"6 nobody who could be seen: the descriptor is on its way to another process": {func(s scene) {
+			s.write(fmt.Sprintln(s.dead()), long)
+			s.inFlight()
+		}, Unknown},
 		"7 not locked, as old as the file": {func(s scene) {
 			pid, _ := start(s.T, nil, "sh", "-c", sleeps)
 			s.write(fmt.Sprintln(pid), time.Now())
@@ -251,6 +294,31 @@ func TestAsk(t *testing.T) {
 				t.Errorf("nobody: %+v", d)
 			}
 		})
+	}
+}
+
+// A start that took long, and whose file then went, is no reason not to answer.
+func TestFindDaemonMoved(t *testing.T) {
+	t.Parallel()
+	s := scene{t, filepath.Join(t.TempDir(), "app.pid")}
+	s.write(fmt.Sprintln(s.dead()), time.Now())
+	if err := os.Link(s.path, s.path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(s.path)
+	s.write("", time.Now())
+	s.inFlight()
+	atWork := s.bytes(0)
+	time.AfterFunc(1200*time.Millisecond, func() { syscall.Kill(atWork, syscall.SIGKILL) })
+	time.AfterFunc(1500*time.Millisecond, func() { os.Rename(s.path+".new", s.path) })
+	f, d, err := FindDaemon(s.path, false, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	defer d.Close()
+	if d.Answer != Gone {
+		t.Errorf("%v (%s), want Gone", d.Answer, d)
 	}
 }
 

@@ -7,15 +7,15 @@
 // policy. Statuses are named here, and given out by each program's run.
 //
 // Linux alone is supported: what the programs promise rests on pidfds, /proc,
-// close_range(2) and lock queries, which have no likes elsewhere. All of that
-// sits in *_linux.go; the files without a suffix would compile anywhere.
+// close_range(2) and lock queries, which other systems do not have. All of that
+// is in *_linux.go; the files without a suffix would compile anywhere.
 //
 // The files, by the question that each answers:
 //
 //	the command line        getopt, status, signal, time, escape, fd
-//	whose daemon, alive?    daemon_linux (the rule), pidfile (its text),
-//	                        pidfile_linux (the file and its two locks),
-//	                        holder_linux (who has them)
+//	whose daemon, alive?    daemon_linux (the rule), pidfile (the number in
+//	                        the file), pidfile_linux (the file and its two
+//	                        locks), holder_linux (which processes hold them)
 //	with whose rights?      path_linux (whose a path is), rights_linux and
 //	                        uid_linux (a thread with a user's), passwd
 //	which processes?        process, process_linux (the table), handle_linux
@@ -25,8 +25,8 @@
 //	how are ends awaited?   Handle.Wait for one process, Group.Wait for a
 //	                        group, Await for many sets at once (watch_linux)
 //
-// A pidfile goes through these states. The flock is made by a start and held by
-// the daemon and all it starts; a byte is a record lock for writing.
+// A pidfile goes through these states. The flock is made by a start, and held by
+// the daemon and all that it starts. A byte is a record lock for writing on it.
 //
 //	free ---------- a start: flock, byte 0, then empties it -----> starting
 //	starting ------ the start: writes the PID, lets go of byte 0 -> running
@@ -39,6 +39,7 @@
 //	free, or what a pidkill has just ended, escaped heirs or not
 //	       -------- a pidkill: both bytes, unlinks it ----------> no file
 //
-// Nobody else writes the file, and nobody unlinks what is starting or running.
-// Whatever is killed, its locks go with it: the state is what is left of them.
+// Nobody else writes the file, and nobody unlinks it while it is starting or
+// running. A process that is killed leaves no lock, so the state is always what
+// the locks of the living say.
 package posix

@@ -13,25 +13,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is what the descriptors of a process say of a file, as
-// proc_pid_fdinfo(5) shows them.
+// holder is a process, and what proc_pid_fdinfo(5) says of its descriptors of
+// the pidfile. If held is false, the fields that tell of the flock are zero.
 type holder struct {
 	pid     int
-	held    bool // one of them carries the file's flock
-	maker   int  // the process that called flock(2), 0 if that has no number here
-	noatime bool // that description is root's, or the file's owner's
-	works   bool // it has a record lock for writing itself
-	writes  bool // one is open for writing
+	held    bool // one of them has the flock
+	maker   int  // the PID that called flock(2), 0 if that process has no number here
+	noatime bool // the description with the flock has O_NOATIME: opened by root or the file's owner
+	works   bool // the process holds a record lock for writing
+	writes  bool // one of them is open for writing
+	reader  bool // it holds the flock, but is a user who merely may read the file
 }
 
-// look looks at the descriptors of the file that a process has. Readable says
-// that they could be looked at: those of another user's process, or of one that
-// may not be traced, cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+// look looks at the descriptors of the pidfile that a process has. Readable
+// tells whether they can be looked at: those of another user's process, or of
+// one that may not be traced, cannot (ptrace(2), PTRACE_MODE_READ_FSCREDS).
 //
-// Nothing is asked that somebody else answers, and might never: readlink(2) has
-// a path that the kernel keeps; only a file of the pidfile's name is looked at
-// more closely, and not by asking its server; and only the pidfile's own fdinfo
-// is read, as that of other kinds of file can wait for a lock.
+// A look cannot hang, whatever the process has open. The path that readlink(2)
+// gives is kept by the kernel. Only a descriptor with the pidfile's name is
+// looked at more closely, and then without asking the file's server. Fdinfo is
+// read only of the pidfile itself, as that of other kinds of file can wait for
+// a lock.
 func (f *Pidfile) look(pid int) (h holder, readable bool) {
 	h.pid = pid
 	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
@@ -61,24 +63,28 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 			h.works = h.works || l.kind == "POSIX" && l.write
 		}
 	}
+	if h.held && !h.noatime && !h.writes {
+		var st unix.Stat_t
+		h.reader = unix.Stat(of, &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
+	}
 	return h, err == nil
 }
 
-// named tells whether a descriptor's link may be one to the pidfile: it has
-// its name; or it is "/", as that of a file is which is mounted by itself in
-// another mount namespace.
+// named tells whether a descriptor's link may be one to the pidfile: it ends
+// with the pidfile's name. Or it is "/", as the link to a file is that is
+// mounted by itself in another mount namespace.
 func (f *Pidfile) named(link []byte) bool {
 	link = bytes.TrimSuffix(link, []byte(" (deleted)"))
 	return string(link) == "/" || string(link[bytes.LastIndexByte(link, '/')+1:]) == path.Base(f.Path)
 }
 
-// scanTime bounds a look at all processes: a user may have a million
-// descriptors open.
+// scanTime is the longest that a look at all processes takes. A user may have a
+// million descriptors open.
 const scanTime = 5 * time.Second
 
-// holders are the processes that have the flock's description open, as far as
-// the caller may see. Those in the session of its maker are looked at first; if
-// time runs out before all were, the list is not complete.
+// holders lists the processes that hold the flock, as far as the caller may see
+// that. It begins with the flock's maker and its session. Complete says that
+// there was time for all processes.
 func (f *Pidfile) holders(maker int) (list []holder, complete bool) {
 	all, _ := PIDs()
 	slices.SortStableFunc(all, func(a, b int) int { return distance(a, maker) - distance(b, maker) })
@@ -93,13 +99,14 @@ func (f *Pidfile) holders(maker int) (list []holder, complete bool) {
 	return list, true
 }
 
-// distance puts the maker of a lock first, then leaders of a group in its
-// session, then others in it.
+// distance is the order in which holders of a flock are likely to be the
+// daemon: the maker itself, as with daemonize -f, then leaders of a group in
+// the maker's session, then others in that session.
 func distance(pid, maker int) int {
 	sid, _ := unix.Getsid(pid)
 	pgid, _ := unix.Getpgid(pid)
 	switch {
-	case pid == maker: // as with -f
+	case pid == maker:
 		return 0
 	case sid != maker:
 		return 3
@@ -109,60 +116,46 @@ func distance(pid, maker int) int {
 	return 1
 }
 
-// Kin are the processes that have the flock of this maker, as far as the caller
-// may see. Own says that daemonize made it: who shares it is of the daemon, in
-// whatever session.
+// Kin lists the other processes that hold the flock of this maker, or of any
+// maker if it is 0, as far as the caller may see that. Own says that daemonize
+// made the lock: then they all are of the daemon, in whatever session.
 func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
-	all, _ := f.holders(maker)
-	for _, h := range all {
-		if h.maker == maker {
-			pids, own = append(pids, h.pid), h.noatime
+	// A process in the middle of execve(2) may be missed by one look.
+	for looks := 0; looks < 2 && pids == nil; looks++ {
+		all, _ := f.holders(maker)
+		for _, h := range all {
+			if h.pid != os.Getpid() && (maker == 0 || h.maker == maker) {
+				pids, own = append(pids, h.pid), h.noatime
+			}
 		}
 	}
 	return pids, own
 }
 
-// IsKin tells whether a process has the flock of this maker.
+// IsKin tells whether a process holds the flock of this maker.
 func (f *Pidfile) IsKin(pid, maker int) bool {
 	h, _ := f.look(pid)
 	return h.held && h.maker == maker
 }
 
-// Heirs are the other processes that have the flock of this start, as far as
-// the caller may see. One in the middle of execve(2) may be missed by one look.
-func (f *Pidfile) Heirs() (pids []int) {
-	for looks := 0; looks < 2 && pids == nil; looks++ {
-		all, _ := f.holders(0)
-		for _, h := range all {
-			if h.pid != os.Getpid() {
-				pids = append(pids, h.pid)
-			}
-		}
-	}
-	return pids
-}
-
-// Holders names the processes that hold the flock, for a message.
+// Holders names the processes that hold the flock, or else its maker, for a
+// message.
 func (f *Pidfile) Holders() string {
-	var pids []int
-	all, _ := f.holders(0)
-	for _, h := range all {
-		pids = append(pids, h.pid)
-	}
-	if maker := f.maker(); len(pids) == 0 && maker != 0 {
+	pids, _ := f.Kin(0)
+	if maker := f.maker(); pids == nil && maker != 0 {
 		pids = []int{maker}
 	}
-	if len(pids) == 0 {
+	if pids == nil {
 		return "a process that cannot be seen"
 	}
 	return DescribeAll(pids)
 }
 
-// maker is the process that called flock(2), which need not live any more, as
-// proc_locks(5) tells everybody. It is 0 where that does not tell: for a lock
-// that is not there or whose maker has no number here; and on btrfs, where
-// files of two subvolumes have device and inode number in common. In a chroot,
-// where nobody tells the device, the inode has to do if only one file has it.
+// maker is the PID that called flock(2), as proc_locks(5) tells everybody. That
+// process need not live any more. It is 0 if there is no lock or its maker has
+// no number here; and on btrfs, where files of two subvolumes can have the same
+// device and inode number. In a chroot, where mountinfo may not tell the
+// device, the inode number counts if only one locked file has it.
 func (f *Pidfile) maker() (maker int) {
 	if kind := fileSystem(f.file); kind == 0 || kind == unix.BTRFS_SUPER_MAGIC {
 		return 0
@@ -183,8 +176,8 @@ func (f *Pidfile) maker() (maker int) {
 	return 0
 }
 
-// locksTable reads proc_locks(5), for a second at most: any user can have a
-// hundred thousand locks.
+// locksTable reads proc_locks(5), but no longer than a second, as any user can
+// have a hundred thousand locks.
 func locksTable() (table []byte) {
 	fd, err := unix.Open(ProcRoot+"/locks", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -202,8 +195,8 @@ func locksTable() (table []byte) {
 	return table
 }
 
-// showsLocks tells whether this kernel shows locks in /proc at all, by one of
-// our own. gVisor does not.
+// showsLocks tells whether this kernel shows locks in /proc at all, by making
+// one. gVisor does not.
 func showsLocks() bool {
 	fd, err := unix.MemfdCreate("lock", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -217,25 +210,26 @@ func showsLocks() bool {
 	return err != nil || bytes.Contains(info, []byte("lock:"))
 }
 
-// fileLock is a lock as the kernel shows it.
+// fileLock is a lock as /proc shows it.
 type fileLock struct {
 	kind   string // FLOCK, or POSIX for a record lock
 	write  bool
-	maker  int
-	device string // of the superblock: fe:00
+	maker  int    // the PID that made it, 0 if that process has no number here
+	device string // of the file system's superblock, in hexadecimal: fe:00
 	inode  uint64
 }
 
-// parseLocks finds the locks in what proc_pid_fdinfo(5), where each has that
-// prefix, or proc_locks(5) says:
+// parseLocks reads lines of proc_locks(5), or of proc_pid_fdinfo(5), where they
+// have a prefix and stand among others:
 //
 //	1: FLOCK  ADVISORY  WRITE 4711 fe:00:9978146 0 EOF
 //
-// Who waits for one is no holder: such lines have an arrow after the number.
+// An arrow after the number means that the process waits for the lock: those
+// are left out.
 func parseLocks(text []byte, prefix string) (list []fileLock) {
 	for line := range bytes.Lines(text) {
-		rest, ok := bytes.CutPrefix(line, []byte(prefix))
-		w := strings.Fields(string(rest))
+		text, ok := bytes.CutPrefix(line, []byte(prefix))
+		w := strings.Fields(string(text))
 		if !ok || len(w) < 6 || w[1] == "->" {
 			continue
 		}
@@ -251,11 +245,12 @@ func parseLocks(text []byte, prefix string) (list []fileLock) {
 	return list
 }
 
-// fdField is a value in what proc_pid_fdinfo(5) says.
+// fdField is the value after a name such as "flags:" in what proc_pid_fdinfo(5)
+// says, or "".
 func fdField(info []byte, name string) string {
 	for line := range bytes.Lines(info) {
-		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			return strings.TrimSpace(string(rest))
+		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			return strings.TrimSpace(string(value))
 		}
 	}
 	return ""

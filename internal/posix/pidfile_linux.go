@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,26 +16,26 @@ import (
 
 // Pidfile is an open pidfile. Two kernel locks on it have one meaning each.
 //
-// flock(2) means alive: a start makes it on a description of its own, which
-// the daemon and all its children inherit.
+// The flock(2) means that something of the daemon is alive. A start makes it on
+// a description of its own, which the daemon and all its children inherit.
 //
-// A record lock for writing (F_SETLK, fcntl(2)) means at work, and tells by
-// whom: on byte 0 a start, until the PID is in the file; on byte 1 a
-// supervisor, for its life; on both whoever removes the file. Only who may
-// write the file can have one, no child inherits it, and it ends with its
-// process. Closing any descriptor of a file drops the process's record locks
-// on it, so all of them stay open until Close.
+// A record lock for writing (fcntl(2), F_SETLK) means that a process is at work
+// on the file, and F_GETLK tells which. A start holds byte 0 until the PID is
+// in the file, a supervisor holds byte 1 for its life, and who removes the file
+// holds both. Only who may write the file can take one, no child inherits it,
+// and it ends with its process. It also ends when the process closes any
+// descriptor of the file, so all of them stay open until Close.
 type Pidfile struct {
-	Path    string
-	Entry   *Entry
-	Created bool // by this start
+	Path    string // as it was given
+	Entry   *Entry // where that leads to
+	Created bool   // by this start
 
-	file    int  // for reading, in a start also for writing: carries the record locks
-	lock    int  // in a start: read-only, carries the flock; else -1
-	taken   bool // by Lock
-	stat    unix.Stat_t
-	written time.Time // as last read, and so is the
-	content []byte
+	file    int         // descriptor for reading, in a start also for writing: has the record locks
+	lock    int         // in a start, the descriptor for reading that has the flock; else -1
+	taken   bool        // Lock has taken the flock, and the record locks if it could
+	stat    unix.Stat_t // of the open file
+	written time.Time   // when the file was written, as read has found it
+	content []byte      // the first maxContent + 1 bytes, as read has found them
 }
 
 // Errors of taking and removing a pidfile.
@@ -46,62 +47,51 @@ var (
 	ErrLocked = errors.New("locked")
 	// ErrBusy: another start or a pidkill is at work on the file.
 	ErrBusy = errors.New("in use by another start or stop")
-	// ErrRead: somebody who may only read the file keeps its record locks
-	// from everybody by one for reading.
+	// ErrRead: somebody holds a record lock for reading, for which it is
+	// enough to be able to read the file, and so nobody gets one for
+	// writing.
 	ErrRead = errors.New("locked for reading")
 )
 
-// OpenPidfile opens an existing pidfile for reading, without ever waiting. With
-// force it does not matter who controls it. Errors are those of Resolve and
-// open(2); what is not a regular file is refused.
+// OpenPidfile opens an existing pidfile for reading, and never waits for
+// anybody. With force it does not matter who controls it. Errors are those of
+// Resolve and open(2), or say that it is no regular file.
 func OpenPidfile(path string, force bool) (*Pidfile, error) {
+	return openPidfile(path, force, nil)
+}
+
+// CreatePidfile opens a pidfile for a start, and creates it where it is
+// missing. Until Reserve or Share only its owner can open it, or somebody else
+// could lock it first. Trust is asked about the user who controls it, before it
+// is created and again when it is open. A hard link is refused: its other name
+// may be somebody's important file. Errors are those of OpenPidfile and trust,
+// and ErrMoved.
+func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
+	return openPidfile(path, false, trust)
+}
+
+// openPidfile is OpenPidfile where trust is nil, else CreatePidfile.
+func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile, err error) {
 	entry, err := resolve(path, false, force)
 	if err != nil {
 		return nil, err
 	}
-	return openPidfile(entry, unix.O_RDONLY, func(*Entry) error { return nil })
-}
-
-// CreatePidfile opens a pidfile for a start, and creates it where it is
-// missing, for its owner alone until Reserve or Share. Trust is asked about the user who
-// controls it, before it is created and again when it is open. A hard link is
-// refused: its other name may be somebody's important file.
-func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
-	open := func(flags int) (*Pidfile, error) {
-		entry, err := Resolve(path, false)
-		if err != nil {
-			return nil, err
-		}
-		return openPidfile(entry, flags, trust)
-	}
-	f, err := open(unix.O_RDWR)
-	switch {
-	case err == unix.ENOENT:
-		f, err = open(unix.O_RDWR | unix.O_CREAT | unix.O_EXCL)
-		if err == unix.EEXIST {
-			err = ErrMoved
-		}
-	case err == nil && f.Names() > 1:
-		f.Close()
-		err = errors.New("refused: it has other names (hard links)")
-	}
-	return f, err
-}
-
-func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile, err error) {
-	f := &Pidfile{Path: entry.Path, Entry: entry, file: -1, lock: -1}
+	f := &Pidfile{Path: path, Entry: entry, file: -1, lock: -1}
 	defer func() {
-		if err != nil && f.Created {
-			f.Discard()
-		}
 		if err != nil {
+			f.Discard()
 			f.Close()
 		}
 	}()
-	if err := trust(entry); err != nil {
-		return nil, err
+	flags := unix.O_RDONLY
+	if trust != nil {
+		flags = unix.O_RDWR
+		if err := trust(entry); err != nil {
+			return nil, err
+		}
 	}
-	// Opening alone wakes who writes to a FIFO, and starts some devices.
+	// To open a FIFO would let its writer go on, and to open some devices
+	// starts them.
 	if err := entry.Stat(&f.stat); err == nil {
 		switch f.stat.Mode & unix.S_IFMT {
 		case unix.S_IFREG:
@@ -111,17 +101,48 @@ func openPidfile(entry *Entry, flags int, trust func(*Entry) error) (_ *Pidfile,
 			return nil, errNotRegular
 		}
 	}
-	if f.file, err = entry.Open(flags, 0o600); err != nil {
+	f.file, err = entry.Open(flags, 0)
+	if trust != nil && err == unix.ENOENT {
+		f.file, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+		f.Created = err == nil
+	}
+	switch {
+	case err == unix.EEXIST:
+		return nil, ErrMoved
+	case err != nil:
 		return nil, err
 	}
-	f.Created = flags&unix.O_EXCL != 0
 	if err := unix.Fstat(f.file, &f.stat); err != nil {
 		return nil, err
 	}
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errNotRegular
 	}
-	return f, trust(entry)
+	if trust == nil {
+		return f, nil
+	}
+	if err := trust(entry); err != nil {
+		return nil, err
+	}
+	if f.stat.Nlink > 1 {
+		return nil, errors.New("refused: it has other names (hard links)")
+	}
+	return f, f.openLock()
+}
+
+// openLock makes the description that is to be inherited. It has O_NOATIME,
+// which open(2) grants to root and to the file's owner alone, so that it is
+// told from one of somebody who merely may read the file.
+func (f *Pidfile) openLock() error {
+	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
+	if err == unix.EPERM { // a lockfile may be another user's
+		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
+	}
+	if err == unix.ENOENT {
+		return ErrMoved
+	}
+	f.lock = fd // perhaps of another file, if the path was changed just now
+	return err
 }
 
 var errNotRegular = errors.New("refused: not a regular file")
@@ -134,8 +155,8 @@ const (
 )
 
 // work takes the record locks for writing of so many bytes. ErrBusy: somebody
-// is at work on one of them. ErrRead: nobody is, but they are locked for
-// reading, by whoever may read the file.
+// is at work on the file. ErrRead: nobody is, but somebody has locked it for
+// reading.
 func (f *Pidfile) work(from, bytes int64) error {
 	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: bytes})
 	if err != unix.EAGAIN && err != unix.EACCES { // POSIX leaves the choice
@@ -147,12 +168,13 @@ func (f *Pidfile) work(from, bytes int64) error {
 	return ErrRead
 }
 
-// writer finds who is at work: the process that holds a record lock for
-// writing, or 0, and the first byte of it. -1 is a process that has no number
-// here, such as one of another PID namespace.
+// writer finds who is at work: the PID that holds a record lock for writing,
+// and the first byte of that. It is 0 if nobody does, and -1 if the process has
+// no number here, as one of another PID namespace.
 func (f *Pidfile) writer() (pid int, first int64) { return f.conflict(unix.F_RDLCK) }
 
-// conflict finds a record lock that one of this kind would meet.
+// conflict finds a record lock that keeps others from one of this kind, F_RDLCK
+// or F_WRLCK. It answers as writer does.
 func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
 	l := unix.Flock_t{Type: kind, Start: startByte, Len: bothBytes}
 	err := unix.FcntlFlock(uintptr(f.file), unix.F_GETLK, &l)
@@ -166,14 +188,9 @@ func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
 }
 
 // TryLock takes the flock for a start, on a descriptor that the command can
-// inherit: not one of keep. ErrLocked: somebody else has it. ErrMoved: the path
-// names another file by now; open it anew.
+// inherit, and none of keep. Whether the path leads to what is locked, Current
+// tells then. ErrLocked: somebody else has the flock.
 func (f *Pidfile) TryLock(keep []int) error {
-	if f.lock < 0 {
-		if err := f.openLock(); err != nil {
-			return err
-		}
-	}
 	switch err := flock(f.lock, unix.LOCK_EX); err {
 	case nil:
 		f.moveLock(keep)
@@ -185,27 +202,13 @@ func (f *Pidfile) TryLock(keep []int) error {
 	}
 }
 
-// openLock makes the description that is to be inherited. Its O_NOATIME, which
-// open(2) grants to root and to the file's owner alone, tells it from that of
-// somebody who merely may read the file.
-func (f *Pidfile) openLock() error {
-	fd, err := f.Entry.Open(unix.O_RDONLY|unix.O_NOATIME, 0)
-	if err == unix.EPERM { // a lockfile may be another user's
-		fd, err = f.Entry.Open(unix.O_RDONLY, 0)
-	}
-	if err == unix.ENOENT {
-		err = ErrMoved
-	}
-	if err == nil {
-		f.lock = fd // of another file, perhaps: Current tells, once it is locked
-	}
-	return err
-}
-
 // Lock takes both locks for a start: the flock, then the record lock of byte 0,
-// and of byte 1 for a supervisor. ErrLocked: a daemon may hold the flock.
-// ErrBusy: another start or stop is at work. ErrRead: the flock is taken, but
-// record locks cannot be. Keep and ErrMoved are those of TryLock.
+// and of byte 1 for a supervisor. Only then nobody removes the file any more,
+// and it looks whether the path still leads to it. ErrLocked: a daemon may hold
+// the flock. ErrBusy: another start or stop is at work. ErrMoved: the path does
+// not lead to the file. ErrRead: it does, and the flock is taken, but the
+// record lock cannot be. Keep is that of TryLock. Other errors say that the
+// file system does not have the two locks.
 func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	bytes := int64(1)
 	if supervisor {
@@ -216,15 +219,19 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 			return err
 		}
 		err := f.work(startByte, bytes)
-		if err != nil && err != ErrBusy && err != ErrRead {
+		pid, _ := f.conflict(unix.F_WRLCK)
+		switch {
+		case err == nil, err == ErrRead && pid > 0:
+			f.taken = true
+			return cmp.Or(f.Current(), err)
+		case err == ErrBusy && pid > 0:
+			return err
+		case err != ErrBusy && err != ErrRead:
 			return f.unsuitable("no record locks", err)
 		}
-		if pid, _ := f.conflict(unix.F_WRLCK); err == nil || pid > 0 {
-			f.taken = err != ErrBusy
-			return err
-		}
-		// Nobody is there, or nobody with a number. Where flock and record
-		// lock are one lock, it was our own: without that it can be had.
+		// A lock is in the way, but nobody has it, or nobody with a
+		// number. Where flock and record lock are one, as on NFS, it is
+		// our own flock: without that the record lock can be had.
 		f.Unlock()
 		if f.work(startByte, bytes) != nil {
 			return ErrBusy
@@ -234,21 +241,17 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 	return f.unsuitable("one lock where two are needed", nil)
 }
 
-// unsuitable is the error of a file system whose locks are not the kernel's.
+// unsuitable is the error of a file system whose locks are not the kernel's. It
+// names the type of that, as proc_pid_mountinfo(5) does.
 func (f *Pidfile) unsuitable(what string, err error) error {
+	kind := "its file system"
+	if m := mountOf(f.file); m.kind != "" {
+		kind += ", " + Escape(m.kind) + ","
+	}
 	if err != nil {
 		what += fmt.Sprintf(" (%v)", err)
 	}
-	return fmt.Errorf("%s has %s: a pidfile belongs in $XDG_RUNTIME_DIR, /run or /tmp", f.fileSystem(), what)
-}
-
-// fileSystem names the type of the file's file system, as proc_pid_mountinfo(5)
-// does, for a message.
-func (f *Pidfile) fileSystem() string {
-	if m := mountOf(f.file); m.kind != "" {
-		return "its file system, " + Escape(m.kind) + ","
-	}
-	return "its file system"
+	return fmt.Errorf("%s has %s: a pidfile belongs in $XDG_RUNTIME_DIR, /run or /tmp", kind, what)
 }
 
 // flock is flock(2) without waiting.
@@ -256,10 +259,10 @@ func flock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how|unix.LOCK_NB) })
 }
 
-// locked tells whether somebody else holds the flock, which nobody does where the
-// file system has none. A start asks with the lock that it wants, all others
-// with one that does not keep each other out; where it can be had, it is given
-// back at once. Errors are those of a machine in trouble.
+// locked tells whether somebody else holds the flock. Nobody does where the
+// file system has no flock. It tries to take the lock, and gives it back at
+// once: a start the lock that it wants, all others a shared one, so that they
+// do not see each other's. Errors are those of flock(2), such as ENOMEM.
 func (f *Pidfile) locked() (bool, error) {
 	fd, how := f.file, unix.LOCK_SH
 	if f.lock >= 0 {
@@ -282,7 +285,7 @@ func (f *Pidfile) is(st *unix.Stat_t) bool {
 	return st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
 }
 
-// Unlock gives the flock back, also where a child has it open.
+// Unlock gives the flock back, also for children that have inherited it.
 func (f *Pidfile) Unlock() { unix.Flock(f.lock, unix.LOCK_UN) }
 
 // Publish is called once the PID is in the file: the start is over.
@@ -305,23 +308,28 @@ func (f *Pidfile) Restart() error {
 	return unix.Futimes(f.file, make([]unix.Timeval, 2))
 }
 
-// The command's descriptors for locks: above those that programs hard-code,
-// and in the part of the table that every process has (growing it takes the
-// kernel milliseconds in a program with threads).
+// The command inherits the flocks on descriptors of these numbers. Lower ones
+// are hard-coded in some programs. For higher ones the kernel makes the table
+// of descriptors larger, which takes milliseconds in a program with threads.
 const lowestLock, highestLock = 50, 63
 
 // moveLock gives the descriptor of the flock a number for the command to
-// inherit: a free one, else that of one which the caller left open and which
-// is not among keep. Where the limit on descriptors is lower it stays where it
-// is. This closes a descriptor of the file, so there must be no record lock yet.
+// inherit: a free one, else that of one which the caller left open and which is
+// not among keep, else a higher one. Where the limit on descriptors is lower it
+// stays where it is. This closes descriptors of the file, so there must be no
+// record lock yet.
 func (f *Pidfile) moveLock(keep []int) {
 	if f.lock >= lowestLock && f.lock <= highestLock {
 		return
 	}
 	to, err := unix.FcntlInt(uintptr(f.lock), unix.F_DUPFD_CLOEXEC, lowestLock)
-	if err == nil && to > highestLock {
-		unix.Close(to)
-		to, err = f.overwrite(keep)
+	for n := lowestLock; err == nil && to > highestLock && n <= highestLock; n++ {
+		flags, _ := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+		inherited := flags&unix.FD_CLOEXEC == 0 // all that daemonize itself has opened has the flag
+		if inherited && !slices.Contains(keep, n) {
+			unix.Close(to)
+			to, err = n, unix.Dup3(f.lock, n, unix.O_CLOEXEC)
+		}
 	}
 	if err == nil {
 		unix.Close(f.lock)
@@ -332,28 +340,15 @@ func (f *Pidfile) moveLock(keep []int) {
 // LockFD is the descriptor of the flock.
 func (f *Pidfile) LockFD() int { return f.lock }
 
-func (f *Pidfile) overwrite(keep []int) (to int, err error) {
-	for to := lowestLock; to <= highestLock; to++ {
-		flags, err := unix.FcntlInt(uintptr(to), unix.F_GETFD, 0)
-		ours := flags&unix.FD_CLOEXEC != 0 // nothing inherited has the flag
-		if err == nil && !ours && !slices.Contains(keep, to) {
-			return to, unix.Dup3(f.lock, to, unix.O_CLOEXEC)
-		}
-	}
-	return -1, unix.EMFILE
-}
-
-// ReadBy names who keeps the record locks from everybody by one for reading.
+// ReadBy describes who holds the record lock that is the reason for ErrRead.
 func (f *Pidfile) ReadBy() string {
 	pid, _ := f.conflict(unix.F_WRLCK)
 	return Describe(pid)
 }
 
-// Names is how many names the file has: more than one are hard links.
-func (f *Pidfile) Names() int { return int(f.stat.Nlink) }
-
-// Current returns nil if the path still names this file, ErrMoved if it names
-// another one or none, or the error of stat(2), which tells nothing.
+// Current returns nil if the path still leads to this file, ErrMoved if it
+// leads to another one or to none, or else an error of stat(2): then it is not
+// known.
 func (f *Pidfile) Current() error {
 	var st unix.Stat_t
 	err := f.Entry.Stat(&st)
@@ -363,7 +358,7 @@ func (f *Pidfile) Current() error {
 	return err
 }
 
-// Missing tells whether the path names no file by now.
+// Missing tells whether the path leads to no file any more.
 func (f *Pidfile) Missing() bool {
 	var st unix.Stat_t
 	return f.Entry.Stat(&st) == unix.ENOENT
@@ -380,8 +375,10 @@ func (f *Pidfile) IsAt(path string) bool {
 	return entry.Stat(&st) == nil && f.is(&st)
 }
 
-// read reads the time the file was written, and then its content: who writes
-// changes the time first.
+// read reads the time when the file was written, and then its content, as
+// write(2) changes the time first. In the other order an old number could be
+// read with a new time, and a stranger that has the number by now would pass
+// for the daemon.
 func (f *Pidfile) read() error {
 	// The times of fstat(2) have 32 bits on 32-bit CPUs, and end in 2038.
 	var st unix.Statx_t
@@ -407,14 +404,16 @@ func (f *Pidfile) unchanged() bool {
 	return f.read() == nil && bytes.Equal(before, f.content) && written.Equal(f.written) && f.Current() == nil
 }
 
-// PID is what the content says; errors are those of ParsePID.
+// PID is the number that read has found. Errors are those of ParsePID.
 func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 
-// outdated tells whether a supervisor was about to replace the number.
+// outdated tells whether a supervisor has marked the number as outdated:
+// Restart.
 func (f *Pidfile) outdated() bool { return f.written.Equal(time.Unix(0, 0)) }
 
-// Reserve empties the file, makes sure that a PID will find space in it, and
-// lets everybody read it. Errors are those of write(2): ENOSPC, EDQUOT, EFBIG.
+// Reserve empties the file, which is locked by now, makes sure that there is
+// space for a PID in it, and lets everybody read it. Errors are those of
+// write(2): ENOSPC, EDQUOT, EFBIG.
 func (f *Pidfile) Reserve() error {
 	if euid := unix.Geteuid(); euid != 0 && int(f.stat.Uid) != euid {
 		return fmt.Errorf("refused: it belongs to user %s", UserName(int(f.stat.Uid)))
@@ -431,7 +430,8 @@ func (f *Pidfile) Reserve() error {
 	}
 	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
-		// Then blanks keep the space, which to all readers are an empty file.
+		// Then newlines keep the space. For all readers that is an
+		// empty file.
 		f.content = bytes.Repeat([]byte{'\n'}, 16)
 		_, err = unix.Pwrite(f.file, f.content, 0)
 	}
@@ -441,7 +441,7 @@ func (f *Pidfile) Reserve() error {
 	return err
 }
 
-// Share lets everybody read a file that is locked by now, whatever the umask.
+// Share lets everybody read the file, whatever the umask is.
 func (f *Pidfile) Share() error {
 	if f.stat.Mode&0o7777 == 0o644 {
 		return nil
@@ -449,9 +449,9 @@ func (f *Pidfile) Share() error {
 	return unix.Fchmod(f.file, 0o644)
 }
 
-// Write replaces the content by a PID in one write, so that no reader sees a
-// part of it or, after a restart, nothing: newlines hide a longer old one
-// until the file is cut.
+// Write replaces the content by a PID. No reader sees a part of it or, after a
+// restart, no number: it is one write, with newlines over the rest of a longer
+// old content, which is cut off after that.
 func (f *Pidfile) Write(pid int) error {
 	line := strconv.Itoa(pid) + "\n"
 	pad := max(0, len(f.content)-len(line))
@@ -467,22 +467,20 @@ func (f *Pidfile) Write(pid int) error {
 	return unix.Ftruncate(f.file, int64(len(line)))
 }
 
-// Remove unlinks the file of a daemon that has ended, if it still is what d was
-// found by, or empty. Both record locks keep others from removing it
-// meanwhile and a start from taking it over. The flock is taken too; if heirs
-// of the very daemon hold it, who left its group and session, that is no
-// obstacle. ErrMoved: the file or the path is a newcomer's. ErrBusy: somebody
-// else removes it, or starts. ErrLocked: it is locked, and the caller may not
-// write it.
+// Remove unlinks the file of a daemon that has ended. The file must still have
+// the content and time that d was found by, or have been emptied by the daemon.
+// The two record locks keep others from removing it at the same time, and a
+// start from taking it over. The flock does that where the caller may not write
+// the file. If it is held by what the daemon has left behind, or by a mere
+// reader, the record locks are enough. ErrMoved: the file or the path is a
+// newcomer's. ErrBusy: somebody else removes the file, or starts. ErrLocked: it
+// is locked, and the caller may not write it.
 func (f *Pidfile) Remove(d *Daemon) error {
-	file, known := f.file, true // by whom it is locked
+	w := *f       // for writing, if the caller may
+	known := true // by whom it is locked, if it is
 	fd, err := f.Entry.Open(unix.O_RDWR, 0)
 	if err == nil {
-		f.file = fd
-		defer func() {
-			unix.Close(fd)
-			f.file = file
-		}()
+		defer unix.Close(fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
 			return err
@@ -490,32 +488,37 @@ func (f *Pidfile) Remove(d *Daemon) error {
 		if !f.is(&st) {
 			return ErrMoved
 		}
-		if err = f.work(startByte, bothBytes); err == ErrBusy {
+		w.file = fd
+		if err = w.work(startByte, bothBytes); err == ErrBusy {
 			return err
 		}
 	}
-	if flock(file, unix.LOCK_EX) == nil {
-		defer unix.Flock(file, unix.LOCK_UN) // another operand may be the same file
-	} else if own, _ := f.look(f.maker()); d.Reader == 0 && !f.mayRead(own) && (d.Maker == 0 || own.pid != 0 && own.pid != d.Maker) {
-		return ErrMoved
-	} else if err != nil {
-		return ErrLocked
+	if flock(f.file, unix.LOCK_EX) == nil {
+		defer unix.Flock(f.file, unix.LOCK_UN) // another operand may be the same file
 	} else {
-		known = own.pid != 0
+		maker, _ := f.look(f.maker())
+		known = maker.pid != 0
+		same := d.Maker != 0 && (!known || maker.pid == d.Maker)
+		switch {
+		case !same && d.Reader == 0 && !maker.reader:
+			return ErrMoved
+		case err != nil:
+			return ErrLocked
+		}
 	}
-	if err := f.read(); err != nil {
+	if err := w.read(); err != nil {
 		return err
 	}
-	same := bytes.Equal(f.content, d.content) && f.written.Equal(d.written)
-	if _, err := f.PID(); !same && (err != ErrEmpty || !known) {
+	same := bytes.Equal(w.content, d.content) && w.written.Equal(d.written)
+	if _, err := w.PID(); !same && (err != ErrEmpty || !known) {
 		return ErrMoved
 	}
-	return f.unlink()
+	return w.unlink()
 }
 
-// RemoveOwn unlinks the file of a start or supervisor that is about to end, and
-// holds the flock. It leaves the file to a pidkill that is at work on it, and
-// to whoever put another one in its place.
+// RemoveOwn unlinks the file of a start or supervisor that holds the flock and
+// is about to end. ErrBusy: it leaves that to a pidkill, which is at work on
+// the file. ErrMoved: somebody has put another file in its place.
 func (f *Pidfile) RemoveOwn() error {
 	if err := f.work(startByte, bothBytes); err == ErrBusy {
 		return err
@@ -523,7 +526,7 @@ func (f *Pidfile) RemoveOwn() error {
 	return f.unlink()
 }
 
-// unlink removes the file if the path still names it, else it is ErrMoved.
+// unlink removes the file if the path still leads to it. If not: ErrMoved.
 func (f *Pidfile) unlink() error {
 	err := f.Current()
 	if err == nil {
@@ -535,10 +538,14 @@ func (f *Pidfile) unlink() error {
 	return err
 }
 
-// Discard removes a file that was just created and could not be locked, if no
-// other start has locked it, or has written to it and its daemon let go of the
-// lock. There may be no descriptor left to do it properly.
+// Discard removes the file if this start has created it, and could not lock it,
+// for want of a descriptor for example. The file stays if another start has
+// locked it since, or has written to it: the daemon of that may have closed the
+// lock.
 func (f *Pidfile) Discard() {
+	if !f.Created {
+		return
+	}
 	fd := f.lock
 	if fd < 0 {
 		fd = f.file
@@ -548,7 +555,8 @@ func (f *Pidfile) Discard() {
 	}
 }
 
-// Close lets everything go, a lock only if no other process inherited it.
+// Close closes all descriptors. The flock is given back only if no other
+// process has inherited it.
 func (f *Pidfile) Close() {
 	for _, fd := range []int{f.lock, f.file} {
 		if fd >= 0 {
@@ -566,21 +574,21 @@ type mount struct {
 	options string // of the superblock
 }
 
-// mountOf finds the mount of an open file, nothing where /proc does not tell:
-// in a chroot, for one.
+// mountOf finds the mount that an open file is on. It is empty where /proc does
+// not tell, as in a chroot whose root is no mount.
 func mountOf(fd int) (m mount) {
 	info, _ := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
 	id := fdField(info, "mnt_id:")
 	table, _ := readFile(ProcRoot + "/self/mountinfo")
 	for line := range bytes.Lines(table) {
-		f := strings.Fields(string(line))
-		dash := slices.Index(f, "-")
-		if id == "" || len(f) < 5 || f[0] != id || dash < 0 || dash+1 >= len(f) {
+		before, after, _ := strings.Cut(string(line), " - ") // no field has a blank in it
+		f, super := strings.Fields(before), strings.Fields(after)
+		if len(f) < 3 || f[0] != id || len(super) == 0 {
 			continue
 		}
 		var major, minor int
 		if _, err := fmt.Sscanf(f[2], "%d:%d", &major, &minor); err == nil {
-			m = mount{fmt.Sprintf("%02x:%02x", major, minor), f[dash+1], f[len(f)-1]}
+			m = mount{fmt.Sprintf("%02x:%02x", major, minor), super[0], super[len(super)-1]}
 		}
 	}
 	return m

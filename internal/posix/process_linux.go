@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -223,4 +224,35 @@ func numbers(fd int, buf []byte) (list []int, err error) {
 			}
 		}
 	}
+}
+
+// Describe names a process in a message: its PID, name and user. A name that
+// could pass for a part of the message is quoted.
+func Describe(pid int) string {
+	p, err := ReadStat(pid)
+	if err != nil {
+		return fmt.Sprint(pid)
+	}
+	name := Escape(p.Comm)
+	if strings.ContainsAny(name, ` ,;()"'`) {
+		name = `"` + strings.ReplaceAll(name, `"`, `\"`) + `"`
+	}
+	var st unix.Stat_t
+	if unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, pid), &st) != nil {
+		return fmt.Sprintf("%d (%s)", pid, name)
+	}
+	return fmt.Sprintf("%d (%s, user %s)", pid, name, UserName(int(st.Uid)))
+}
+
+// DescribeAll names the first twenty of some processes.
+func DescribeAll(pids []int) string {
+	const most = 20
+	var names []string
+	for _, pid := range pids[:min(most, len(pids))] {
+		names = append(names, Describe(pid))
+	}
+	if more := len(pids) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }

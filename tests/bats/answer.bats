@@ -53,8 +53,6 @@ print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
     eventually 10 grep -q ready said
 }
 
-reaped() { [[ ! -e /proc/$1 ]]; }
-
 # closed, traced: of the pid or supervisor of a test.
 closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
 traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
@@ -66,7 +64,7 @@ boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
     eventually 10 test -e it
     it=$(<it)
     eventually 20 reaped "$(<app.pid)"
-    eventually 20 grep -qx sleep "/proc/$it/comm"
+    eventually 20 is_named "$it" sleep
     agree runs
     for option in -9 -n '-as HUP' '-s HUP' -L; do
         # shellcheck disable=SC2086
@@ -349,7 +347,7 @@ if os.fork() == 0:
     daemonize -p app.pid -c "$T" sh -c "setsid sleep 1000 & echo \$! >it; trap ': >app.pid; exit' TERM; touch up; while :; do sleep 0.01; done"
     eventually 10 test -e up
     it=$(<it)
-    eventually 20 grep -qx sleep "/proc/$it/comm"
+    eventually 20 is_named "$it" sleep
     run_it pidkill app.pid
     expect 0 "*left the group and still runs (pidkill -g $it ends it)*"
     [[ ! -e app.pid ]]

@@ -20,7 +20,7 @@ killed_at() {
 settled() {
     local p
     for p in $(survivors); do
-        grep -qsx sleep "/proc/$p/comm" || return 1
+        is_named "$p" sleep || return 1
     done
 }
 

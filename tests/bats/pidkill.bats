@@ -85,9 +85,6 @@ within() {
     ((took <= limit)) || fail "took $took ms, allowed are $limit"
 }
 
-# reaped PID: not even a zombie is left, which init may be slow to see to.
-reaped() { [[ ! -e /proc/$1 ]]; }
-
 # injected OPTION... -- COMMAND...: under strace, threads included, but not
 # what it starts.
 injected() {

@@ -93,6 +93,19 @@ need_python() {
     [[ -x $PYTHON ]] || skip "needs python3"
 }
 
+run_it() { run --separate-stderr "$@"; }
+
+# expect STATUS [MESSAGE [OUTPUT]]: of the last run; patterns, nothing by default.
+expect() {
+    # shellcheck disable=SC2053,SC2154 # patterns; run sets them
+    if [[ $status -ne $1 || $stderr != ${2-} || $output != ${3-} ]]; then
+        echo "status $status, wanted $1"
+        echo "stderr: $stderr"
+        echo "stdout: $output"
+        return 1
+    fi
+}
+
 # eventually SECONDS COMMAND...: polls until the command succeeds.
 eventually() {
     local - begun=$SECONDS limit=$1 pause=0.02
@@ -171,7 +184,7 @@ group_gone() { [[ -z $(group_members "$1") ]]; }
 
 # fds PID: its open descriptors on one line, in order: "0 1 2 50".
 fds() {
-    # shellcheck disable=SC2012,SC2046 # in the order of the numbers; to be split
+    # shellcheck disable=SC2005,SC2012,SC2046 # in the order of the numbers; to be split
     echo $(ls -v "/proc/$1/fd")
 }
 

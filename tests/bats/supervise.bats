@@ -525,8 +525,7 @@ in_pause() {
     eventually 10 new >/dev/null
     [[ $(<app.pid) == "$pid" ]]
     second=$(session_members "$supervisor" | grep -vx "$supervisor")
-    runs() { [[ $(<"/proc/$second/comm") == sleep ]]; }
-    eventually 10 runs
+    eventually 10 is_named "$second" sleep
     kill -KILL "$supervisor"
     kill -KILL "$tracer" # it would go on delaying a thread of the dead
     wait "$tracer" || :

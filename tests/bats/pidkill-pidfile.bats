@@ -242,11 +242,13 @@ status 0"
     daemonize -p app.pid sh -c '(trap "" TERM; exec sleep 1000) & exec sleep 1000'
     pid=$(<app.pid)
     eventually 10 deaf_sleepers "$pid" 1
-    pidkill -v -t 1 app.pid 2>err 3>&- &
+    pidkill -v -t 60 app.pid 2>err 3>&- &
     it=$!
     eventually 10 not alive "$pid"
+    left=$(group_members "$pid")
     rm app.pid
     start_sleeper
+    kill -KILL "$left"
     wait "$it"
     grep -q 'not removed' err
     [[ $(<app.pid) == "$pid" ]]
@@ -257,11 +259,13 @@ status 0"
     daemonize -p app.pid sh -c '(trap "" TERM; exec sleep 1000) & exec sleep 1000'
     pid=$(<app.pid)
     eventually 10 deaf_sleepers "$pid" 1
-    pidkill -t 1 app.pid 3>&- &
+    pidkill -t 60 app.pid 3>&- &
     it=$!
     eventually 10 not alive "$pid"
-    within 900 run_it daemonize -p app.pid sleep 1000
+    within 15000 run_it daemonize -p app.pid sleep 1000
     expect 1 "daemonize: app.pid: already running (group $pid, whose leader is gone)"
+    alive "$it"
+    kill -KILL "$(group_members "$pid")"
     wait "$it"
     run_it daemonize -p app.pid sleep 1000
     expect 0
@@ -273,10 +277,11 @@ status 0"
     start "${awkward[@]}" count "$T/log"
     old=$pid
     own_group sleep 1000
-    pidkill -v -t 0.5 app.pid 2>err 3>&- &
+    pidkill -v -t 60 app.pid 2>err 3>&- &
     it=$!
     eventually 10 grep -q TERM log
     echo "$pid" >app.pid
+    kill -KILL "$old"
     wait "$it"
     group_gone "$old"
     [[ $(<app.pid) == "$pid" ]]

@@ -309,8 +309,10 @@ status 0"
         wait "$it" || started=$?
         for n in 2 3; do
             # Traced, a start may take its time between creating the file and
-            # locking it: longer than a pidkill looks at an empty one.
-            wait "${ended[n - 2]}" || [[ $? -eq 4 && $(<"err$n") == *": empty" ]] || fail "$delays: $? $(cat err?)"
+            # locking it: longer than a pidkill looks at an empty one, or again
+            # at one that is replaced.
+            wait "${ended[n - 2]}" || [[ $? -eq 4 && $(<"err$n") == *": "@(empty|"replaced meanwhile") ]] ||
+                fail "$delays: $(cat err?)"
         done
         [[ $started -eq 0 ]] || fail "$delays: daemonize: $started $(<err1)"
         # A daemon that runs has its pidfile; a pidkill that came later may

@@ -211,7 +211,7 @@ END
     touch -r / app.pid
     touch -d now app.pid
     run_it pidkill app.pid
-    gives 0
+    gives 0 "" ""
     group_gone "$pid"
 }
 

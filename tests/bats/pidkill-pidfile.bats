@@ -128,17 +128,6 @@ load pidkill
     group_gone "$pid"
 }
 
-@test "a daemon that closed all its descriptors is known by its start time" {
-    # shellcheck disable=SC2016
-    daemonize -p app.pid bash -c 'for fd in {3..63}; do eval "exec $fd>&-"; done; exec sleep 1000'
-    pid=$(<app.pid)
-    closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
-    eventually 10 closed
-    run_it pidkill app.pid
-    expect 0
-    group_gone "$pid"
-}
-
 @test "a pidfile from before the boot is stale; -f overrides" {
     own_group "${awkward[@]}" count "$T/log"
     eventually 10 grep -q ready out

@@ -463,17 +463,6 @@ sys.exit(pidkill.wait())' 3>&-
     expect 0
 }
 
-@test "a supervisor is waited for, and ends" {
-    daemonize -s -r -p app.pid sleep 1000
-    pid=$(<app.pid)
-    supervisor=$(stat_field "$pid" 4)
-    run_it pidkill app.pid
-    expect 0
-    not alive "$supervisor"
-    group_gone "$pid"
-    [[ ! -e app.pid ]]
-}
-
 @test "a supervisor that does not end is a survivor" {
     daemonize -s -p app.pid sleep 1000
     pid=$(<app.pid)

@@ -59,20 +59,11 @@ func main() {
 			m.attacker(n).Wait() // a pidfile can name it
 		}
 	}()
-	end := time.Now().Add(time.Duration(*seconds * float64(time.Second)))
-	var wg sync.WaitGroup
-	for i := range *workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			w := &worker{m, rand.New(rand.NewPCG(*seed, uint64(i)))}
-			for time.Now().Before(end) {
-				w.step()
-				m.check()
-			}
-		}()
-	}
-	wg.Wait()
+	box.Work(*workers, *seconds, *seed, func(r *rand.Rand) {
+		w := &worker{m, r}
+		w.step()
+		m.check()
+	})
 	m.check()
 	for _, v := range m.victims {
 		if v.End() {

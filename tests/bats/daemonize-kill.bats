@@ -16,18 +16,18 @@ killed_at() {
         daemonize -p app.pid "${@:3}" sleep 1000 2>/dev/null
 }
 
-# settled: nobody but the command is at work any more.
-settled() {
+# only_sleeps: nobody but the command is at work any more.
+only_sleeps() {
     local p
     for p in $(survivors); do
-        grep -qsx sleep "/proc/$p/comm" || return 1
+        is_named "$p" sleep || return 1
     done
 }
 
 # sound: nothing runs, or pidkill ends all that does, and removes the pidfile.
 sound() {
     local running
-    eventually 10 settled
+    eventually 10 only_sleeps
     running=$(survivors)
     if [[ -z $running ]]; then
         run -0 daemonize -p app.pid sleep 1000 # nor is anything in the way
@@ -56,7 +56,7 @@ sound() {
     for call in "${calls[@]}"; do
         echo 4194304 >app.pid
         killed_at "$call" 1 -w 0.05 || :
-        eventually 10 settled
+        eventually 10 only_sleeps
         if [[ -s app.pid && -z $(survivors) ]]; then rm app.pid; fi # still the stale one
         sound
     done

@@ -31,7 +31,7 @@ refused() { # TEXT ARGUMENT...
     end_all
     # Also with -f, which changes user in the process itself.
     daemonize -f -u nobody -p app.pid sleep 1000 &
-    eventually 20 grep -qsx sleep "/proc/$!/comm"
+    eventually 20 is_named "$!" sleep
     [[ $(field $! Uid | squeeze) == "$id $id $id $id" && $(field $! CapPrm) =~ ^0+$ ]]
     end_all
     wait

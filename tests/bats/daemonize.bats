@@ -349,7 +349,7 @@ sys.exit(subprocess.call(sys.argv[1:], stdout=w, stderr=w, restore_signals=True)
     run -143 daemonize -f sh -c 'kill $$'
     daemonize -f -p app.pid -c / sleep 1000 &
     job=$!
-    eventually 20 grep -qsx sleep "/proc/$job/comm"
+    eventually 20 is_named "$job" sleep
     [[ $(<app.pid) == "$job" && $(readlink "/proc/$job/cwd") == / ]]
     [[ $(stat_field "$job" 6) == "$(stat_field $BASHPID 6)" ]]
     [[ $(fds "$job") =~ ^0\ 1\ 2\ (5[0-9]|6[0-3])$ ]]

@@ -40,6 +40,7 @@ test_setup() {
     umask 022
     T=$BATS_TEST_TMPDIR
     export PROCGROUP_TEST=$T
+    [[ -p $BATS_FILE_TMPDIR/pause ]] || mkfifo "$BATS_FILE_TMPDIR/pause" # for eventually
     # bats makes its directory 0700; as_user has to pass through it.
     chmod a+x "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$T" 2>/dev/null || :
     cd "$T" || return
@@ -92,28 +93,53 @@ need_python() {
     [[ -x $PYTHON ]] || skip "needs python3"
 }
 
+run_it() { run --separate-stderr "$@"; }
+
+# expect STATUS [MESSAGE [OUTPUT]]: of the last run; patterns, nothing by default.
+expect() {
+    # shellcheck disable=SC2053,SC2154 # patterns; run sets them
+    if [[ $status -ne $1 || $stderr != ${2-} || $output != ${3-} ]]; then
+        echo "status $status, wanted $1"
+        echo "stderr: $stderr"
+        echo "stdout: $output"
+        return 1
+    fi
+}
+
 # eventually SECONDS COMMAND...: polls until the command succeeds.
 eventually() {
-    local deadline=$((SECONDS + $1))
+    local - begun=$SECONDS limit=$1 pause=0.02
+    # bats runs a trap before each command of a function, which takes longer
+    # than most of them: without -T the functions called here inherit none.
+    set +T
     shift
     until "$@"; do
-        ((SECONDS <= deadline)) || return 1
-        sleep 0.02
+        ((SECONDS - begun <= limit)) || return 1
+        # Nobody writes to it: a pause without a process for sleep(1).
+        read -rt "$pause" <>"$BATS_FILE_TMPDIR/pause" || :
+        ((SECONDS - begun < 2)) || pause=0.1
     done
 }
 
 # not COMMAND...: for eventually; "eventually 5 not alive $pid".
 not() { ! "$@"; }
 
+# read_stat PID: sets the array stat to the fields of /proc/PID/stat, from the
+# third on.
+read_stat() {
+    local line=
+    # The name may hold a newline and a ")": read all of it, cut at the last.
+    IFS= read -rd '' line 2>/dev/null <"/proc/$1/stat" || [[ $line ]] || return 1
+    # shellcheck disable=SC2206 # a letter and numbers, to be split
+    stat=(${line##*) })
+}
+
 # stat_field PID N: field N of /proc/PID/stat, as proc_pid_stat(5) counts
 # them, from 3 (state) on: 4 ppid, 5 pgid, 6 sid, 7 tty_nr, 8 tpgid, 20
 # threads, 22 start time.
 stat_field() {
-    local line fields
-    # The name may hold a newline and a ")": read all of it, cut at the last.
-    IFS= read -rd '' line 2>/dev/null <"/proc/$1/stat" || [[ ${line:-} ]] || return 1
-    read -ra fields <<<"${line##*) }"
-    echo "${fields[$2 - 3]}"
+    local stat
+    read_stat "$1" && echo "${stat[$2 - 3]}"
 }
 
 # field PID NAME: a line of /proc/PID/status, such as Umask or SigIgn.
@@ -123,29 +149,43 @@ field() {
 
 # alive PID: it is there, and no zombie. kill -0 would say yes to a zombie.
 alive() {
-    local state
-    state=$(stat_field "$1" 3) && [[ $state != [ZX] ]]
+    local stat
+    read_stat "$1" && [[ ${stat[0]} != [ZX] ]]
 }
 
 # state_is PID LETTER: as ps(1) says, S for asleep, T for stopped, Z for a zombie.
-state_is() { [[ $(stat_field "$1" 3) == "$2" ]]; }
+state_is() {
+    local stat
+    read_stat "$1" && [[ ${stat[0]} == "$2" ]]
+}
+
+# reaped PID: not even a zombie is left, which init may be slow to see to.
+reaped() { [[ ! -e /proc/$1 ]]; }
+
+# is_named PID NAME: the name that the kernel gives it, as after an execve(2).
+is_named() {
+    local name
+    read -r name 2>/dev/null <"/proc/$1/comm" && [[ $name == "$2" ]]
+}
 
 # group_members PGID, session_members SID: the PIDs that are alive in it.
-group_members() { members pgid "$1"; }
-session_members() { members sid "$1"; }
+group_members() { members "[0-9]+ $1 "; }
+session_members() { members "[0-9]+ [0-9]+ $1 "; }
 
-# ps, and no loop: bats traces every command of a shell function.
+# members IDS: of whose stat that follows the state. One grep(1), which takes
+# less than ps(1) does, and than a loop that bats traces.
 members() {
-    ps -e -o pid= -o "$1=" -o stat= | awk -v id="$2" '$2 == id && $3 !~ /^[ZX]/ { print $1 }'
+    local files
+    mapfile -t files < <(grep -lszE "\) [^ZX] $1[^)]*\$" /proc/[0-9]*/stat)
+    ((${#files[@]} == 0)) || printf '%s\n' "${files[@]//[!0-9]/}"
 }
 
 group_gone() { [[ -z $(group_members "$1") ]]; }
 
 # fds PID: its open descriptors on one line, in order: "0 1 2 50".
 fds() {
-    # ls in a pipe: the glob would be the shell's, sorted as text.
-    # shellcheck disable=SC2012
-    ls "/proc/$1/fd" | sort -n | paste -sd' '
+    # shellcheck disable=SC2005,SC2012,SC2046 # in the order of the numbers; to be split
+    echo $(ls -v "/proc/$1/fd")
 }
 
 # track PID...: these belong to the test too, whatever their environment says.
@@ -159,19 +199,21 @@ track() {
 # survivors: the live processes of this test, without its own shell. A PID
 # that was tracked counts only with the start time that it had then.
 survivors() (
+    # bats's trap before each command, as in eventually.
+    trap - DEBUG
     # The mark is exported after this shell began, so that it is not in its
-    # environ; nor may it be in those of grep, cut and sort.
+    # environ; nor may it be in that of grep.
     export -n PROCGROUP_TEST
-    {
-        grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ |
-            cut -d / -f 3
-        [[ -e $T/.tracked ]] && while read -r pid start; do
-            [[ $(stat_field "$pid" 22) != "$start" ]] || echo "$pid"
-        done <"$T/.tracked"
-    } | sort -un | while read -r pid; do
-        alive "$pid" && echo "$pid"
+    pids=() # by number: in order, each once
+    while IFS=/ read -r _ _ pid _; do
+        pids[pid]=
+    done < <(grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ)
+    [[ ! -e $T/.tracked ]] || while read -r pid start; do
+        ! read_stat "$pid" || [[ ${stat[19]} != "$start" ]] || pids[pid]=
+    done <"$T/.tracked"
+    for pid in "${!pids[@]}"; do
+        ! alive "$pid" || echo "$pid"
     done
-    return 0
 )
 
 nothing_left() { [[ -z $(survivors) ]]; }
@@ -199,7 +241,11 @@ port() {
     echo "$p"
 }
 
-listens() { grep -qi "0100007F:$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
+listens() {
+    local hex
+    printf -v hex %04X "$1"
+    grep -qi "0100007F:$hex 00000000:0000 0A" /proc/net/tcp
+}
 
 # on_terminal SCRIPT: runs the shell script on a terminal of its own and, when
 # it is through but its shell still there, closes the terminal: a real hangup.

@@ -96,22 +96,6 @@ survives_the_terminal() {
     survives_the_terminal "set +m"
 }
 
-@test "a second start says already running and changes nothing" {
-    start_service
-    before=$(stat -c '%i %y %s' app.pid)
-    head -n 1 app.log >first-line
-
-    run --separate-stderr daemonize -t "${start[@]:1}"
-    [[ $status -eq 1 && -z $output ]]
-    [[ $stderr == "daemonize: "*"already running (pid $pid)" ]]
-
-    [[ $(<app.pid) == "$pid" && $(stat -c '%i %y %s' app.pid) == "$before" ]]
-    head -n 1 app.log | cmp - first-line
-    complete "$pid"
-    pidkill app.pid
-    nothing_remains
-}
-
 @test "pgtree of the pidfile and of its number shows what ps j shows" {
     start_service
     same "$(cat app.pid)"
@@ -167,16 +151,6 @@ pgrep_child() {
     local child
     child=$(ps -o pid= --ppid "$1")
     echo "${child// /}"
-}
-
-@test "pidkill ends it though the master was killed before" {
-    start_service
-    kill -KILL "$pid"
-    eventually 10 not alive "$pid"
-    [[ $(group_members "$pid" | wc -l) -eq 20 ]]
-
-    pidkill app.pid
-    nothing_remains
 }
 
 @test "with the pidfile lost, pgtree finds the group and pidkill -g ends it" {

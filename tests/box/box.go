@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,6 +100,22 @@ func furnish() error {
 		return err
 	}
 	return os.Chdir(Dir)
+}
+
+// Work has many workers take step after step, for so many seconds. The seed
+// makes each worker's sequence of random numbers.
+func Work(workers int, seconds float64, seed uint64, step func(r *rand.Rand)) {
+	end := time.Now().Add(time.Duration(seconds * float64(time.Second)))
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			for time.Now().Before(end) {
+				step(r)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // Report prints how often each kind of step was done, of a run that broke nothing.

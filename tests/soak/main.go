@@ -47,19 +47,10 @@ func main() {
 		}
 		m.victims = append(m.victims, v)
 	}
-	end := time.Now().Add(time.Duration(*seconds * float64(time.Second)))
-	var wg sync.WaitGroup
-	for i := range *workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			w := &worker{model: m, Rand: rand.New(rand.NewPCG(*seed, uint64(i)))}
-			for time.Now().Before(end) {
-				w.step()
-			}
-		}()
-	}
-	wg.Wait()
+	box.Work(*workers, *seconds, *seed, func(r *rand.Rand) {
+		w := &worker{model: m, Rand: r}
+		w.step()
+	})
 	for _, s := range m.slots { // at last everything can be stopped
 		w := &worker{model: m, Rand: rand.New(rand.NewPCG(*seed, 1000))}
 		s.Lock()

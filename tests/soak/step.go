@@ -339,7 +339,7 @@ func (w *worker) quiet(s *slot) {
 			// One that shows no environment is in the middle of execve(2), for
 			// whatever slot, and may have its new name already.
 			env := box.Environ(p.PID)
-			busy = busy || len(env) == 0 || starter(p) && s.owns(env) && !settled(p)
+			busy = busy || len(env) == 0 || starter(p) && s.owns(env) && !reported(p)
 		}
 		if !busy {
 			return

@@ -41,9 +41,9 @@ func (w *worker) copies(s *slot) (rows []box.Process) {
 
 func supervised(p box.Process) bool { return strings.Contains(p.Args, "\x00-s\x00") }
 
-// settled tells whether a process is a supervisor that has told so: the pipe
+// reported tells whether a process is a supervisor that has told so: the pipe
 // whose number its name has is closed.
-func settled(p box.Process) bool {
+func reported(p box.Process) bool {
 	var fd int
 	if n, _ := fmt.Sscanf(p.Args, "daemonize: detached %d", &fd); n != 1 || p.PID != p.SID {
 		return false
@@ -86,7 +86,7 @@ func (w *worker) fire(s *slot, sig unix.Signal) {
 		return
 	}
 	p := all[w.IntN(len(all))]
-	if settled(p) || sig == unix.SIGKILL {
+	if reported(p) || sig == unix.SIGKILL {
 		w.signal(p, sig)
 	} else if h, err := box.Pin(p.PID); err == nil { // it may not listen yet
 		if h.Start == p.Start {

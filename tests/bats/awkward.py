@@ -1,4 +1,4 @@
-"""prey.py KIND [ARGUMENT ...] - processes that are awkward to end.
+"""awkward.py KIND [ARGUMENT ...] - processes that are awkward to end.
 
 count LOG             notes each TERM, HUP, CONT and USR1 in LOG, and goes on
 hold FILE MODE        has a child, in the same group, with FILE locked as daemonize

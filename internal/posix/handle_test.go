@@ -35,7 +35,7 @@ func TestWaitEnd(t *testing.T) {
 	}
 	const event = 20 * time.Millisecond
 	began := time.Now()
-	time.AfterFunc(event, func() { g.Signal(unix.SIGKILL) })
+	time.AfterFunc(event, func() { unix.Kill(-g.ID, unix.SIGKILL) })
 	if !g.Leader.WaitEnd() || time.Since(began) < event {
 		t.Errorf("not waited for, after %v", time.Since(began))
 	}

@@ -72,8 +72,11 @@ seconds='after [0-9]+\.[0-9] s'
 
 @test "'|command' with -s: each restart of it is a line, with its complaint" {
     mkfifo go
-    daemonize -s -p app.pid -e log -o "|read -r x; echo so >&2; exit 3" sh -c "echo 1; read -r x <$T/go; echo 2; exec sleep 1000"
+    # Before daemonize has returned, the end of one would fail the start.
+    daemonize -s -p app.pid -e log -o "|read -r x; echo so >&2; exit 3" \
+        sh -c "read -r x <$T/go; echo 1; read -r x <$T/go; echo 2; exec sleep 1000"
     lines() { [[ -e log && $(grep -c "starting it again" log) -eq $1 ]]; }
+    echo >go
     eventually 10 lines 1
     echo >go
     eventually 10 lines 2

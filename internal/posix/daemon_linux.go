@@ -95,28 +95,27 @@ func (d *Daemon) Close() {
 const (
 	stableStart = 50 * time.Millisecond // the other process starts, restarts or removes
 	stableEnd   = time.Second / 2       // it ends: the kernel closes its descriptors, which /proc does not show any more
-	longest     = 5 * time.Second       // all looks together take no longer
+	longest     = 5 * time.Second       // all looks together take no longer, nor do those at other files
 )
-
-// mostMoved is how often FindDaemon opens a file anew because the path leads to
-// another one by now.
-const mostMoved = 100
 
 // FindDaemon opens a pidfile and asks whose it is. It opens it again while a
 // start is under way, for as long as patience says, and while the path comes to
-// lead to other files. With force the number in the file counts whatever the
+// lead to other files, for some seconds from the first time on. With force the number in the file counts whatever the
 // evidence, and whoever controls the file. The caller closes both. Errors are
 // those of OpenPidfile and Ask.
 func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
-	began, moved := time.Now(), 0
+	var moved time.Time // the first time
+	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		if f, err = OpenPidfile(path, force); err != nil {
 			return nil, nil, err
 		}
 		d, err = f.Ask(force)
 		switch {
-		case err == ErrMoved && moved < mostMoved:
-			moved++
+		case err == ErrMoved && (moved.IsZero() || time.Since(moved) < longest):
+			if moved.IsZero() {
+				moved = time.Now()
+			}
 		case err == nil && d.Answer == Starting && time.Since(began) < patience:
 		case err != nil:
 			f.Close()

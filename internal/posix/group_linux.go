@@ -57,7 +57,7 @@ var ErrFleeting = errors.New("its members come and go too fast")
 // Member pins a living member for which is holds; the caller closes it. It
 // returns nil if there is none, and ErrFleeting if that cannot be told.
 func (g *Group) Member(is func(*Handle) bool) (*Handle, error) {
-	w := &Watch{Group: g, Has: func(h *Handle) bool { return g.Has(h.PID) && h.identify() == nil && is(h) }}
+	w := &Watch{Group: g, Has: func(h *Handle) bool { return h.identify() == nil && g.Has(h.PID) && is(h) }}
 	Await(time.Now(), w)
 	if w.Member == nil && !w.Gone && w.Err == nil {
 		return nil, ErrFleeting

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bufio"
+	"os"
 	"os/exec"
 	"slices"
 	"syscall"
@@ -134,5 +135,23 @@ func TestAwait(t *testing.T) {
 	all, err := groups[2].Members()
 	if h := watches[2].Member; err != nil || h == nil || h.PID == groups[2].ID || !slices.Contains(all, h.PID) {
 		t.Errorf("%+v of %v, %v", h, all, err)
+	}
+}
+
+// Nobody of a group can be seen, and yet it is not empty: proc(5), hidepid, in
+// a namespace whose init is this user's. It does not count as gone.
+func TestHiddenMembers(t *testing.T) {
+	g := startGroup(t, "echo; exec sleep 60")
+	g = &Group{ID: g.ID}
+	defer func(proc string) { ProcRoot = proc }(ProcRoot)
+	ProcRoot = t.TempDir()
+	if err := os.Mkdir(ProcRoot+"/1", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if g.Wait(0) {
+		t.Error("gone")
+	}
+	if h, err := g.Member(anyone); h != nil || err != ErrFleeting {
+		t.Error(h, err)
 	}
 }

@@ -44,6 +44,7 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 	defer unix.Close(dir)
 	fds, err := numbers(dir, make([]byte, 4096))
 	link := make([]byte, unix.PathMax)
+	var buf [bufSize]byte
 	for _, fd := range fds {
 		number := strconv.Itoa(fd)
 		n, _ := unix.Readlinkat(dir, number, link)
@@ -53,7 +54,7 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 			st.Ino != f.stat.Ino || unix.Mkdev(st.Dev_major, st.Dev_minor) != uint64(f.stat.Dev) {
 			continue
 		}
-		info, _ := readFile(of + "/fdinfo/" + number) // empty: closed meanwhile
+		info, _ := readProc(of+"/fdinfo/"+number, buf[:]) // empty: closed meanwhile
 		flags, _ := strconv.ParseUint(fdField(info, "flags:"), 8, 64)
 		h.writes = h.writes || flags&unix.O_ACCMODE != unix.O_RDONLY
 		for _, l := range parseLocks(info, "lock:\t") {

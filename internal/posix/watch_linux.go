@@ -108,7 +108,9 @@ type round struct {
 	err      error
 }
 
-// members is Group.Members, with one look at the process table for all groups.
+// members is Group.Members, with one look at the process table for all groups. A
+// list of nobody is nil: members may be hidden (proc(5), hidepid), and only
+// Empty tells that there are none.
 func (r *round) members(pgid int) ([]int, error) {
 	if r.groups == nil {
 		r.groups = map[int][]int{}
@@ -122,8 +124,7 @@ func (r *round) members(pgid int) ([]int, error) {
 			}
 		}
 	}
-	list := append([]int{}, r.groups[pgid]...) // never nil
-	list = append(list, r.vanished...)
+	list := slices.Concat(r.groups[pgid], r.vanished)
 	slices.Sort(list)
 	return list, r.err
 }
@@ -133,9 +134,8 @@ func (r *round) members(pgid int) ([]int, error) {
 const longestDoubt = time.Second
 
 // Await returns when some of the watches are Gone, or fail, or the deadline has
-// passed, whichever is first. At a deadline that has passed already it looks once:
-// then each watch has a living Member or is Gone, unless members come and go too
-// fast.
+// passed, whichever is first. It looks at least once, and after the deadline goes
+// on, for longestDoubt at most, until each watch has a living Member or is Gone.
 func Await(deadline time.Time, watches ...*Watch) {
 	members := make([]*Handle, 0, len(watches))
 	for unsure := 0; ; {

@@ -125,7 +125,8 @@ teardown() {
     need_root
     mkdir theirs
     chown "$TEST_USER" theirs
-    su -s /bin/sh "$TEST_USER" -c "$BIN/daemonize -p $T/theirs/c.pid sleep 1000"
+    cp "$BIN/daemonize" theirs # only root may be able to enter the checkout
+    su -s /bin/sh "$TEST_USER" -c "$T/theirs/daemonize -p $T/theirs/c.pid sleep 1000"
     started theirs/c.pid
 }
 

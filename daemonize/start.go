@@ -47,6 +47,9 @@ func (c *config) start(stderr io.Writer, started func()) (err error) {
 	}
 	if c.stays() { // from before there is anything to clean up
 		j.interrupted = heed(unix.SIGTERM, unix.SIGINT)
+		// The first timer has the Go runtime make descriptors, and end the
+		// program if it cannot: a later one must not be the first.
+		time.AfterFunc(0, func() {})
 	}
 	if c.supervised { // from before a pidkill can see it as one
 		j.asked = heed(unix.SIGUSR1)

@@ -26,9 +26,14 @@ const pollInterval = 10 * time.Millisecond
 
 // OwnProc tells whether /proc shows the caller's PID namespace. In another's
 // the same numbers mean other processes.
-func OwnProc() bool {
-	self, _ := os.Readlink(ProcRoot + "/self")
-	return self == strconv.Itoa(os.Getpid())
+func OwnProc() bool { return self() == os.Getpid() }
+
+// self is the caller's number in /proc, which may be of an outer PID namespace;
+// 0 if it has none there.
+func self() int {
+	link, _ := os.Readlink(ProcRoot + "/self")
+	pid, _ := strconv.Atoi(link)
+	return pid
 }
 
 // Pin gets hold of a process, a zombie too. ESRCH: there is none, or the

@@ -125,7 +125,7 @@ func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
 	for looks := 0; looks < 2 && pids == nil; looks++ {
 		all, _ := f.holders(maker)
 		for _, h := range all {
-			if h.pid != os.Getpid() && (maker == 0 || h.maker == maker) {
+			if h.pid != self() && (maker == 0 || h.maker == maker) {
 				pids, own = append(pids, h.pid), h.noatime
 			}
 		}

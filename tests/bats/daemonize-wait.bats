@@ -392,3 +392,29 @@ open("held", "w").close(); time.sleep(1000)' &
     # The copy sees its command end.
     eventually 10 nothing_left
 }
+
+@test "too few descriptors: a start that fails leaves nothing" {
+    local failures=0
+    for ((limit = 8; limit <= 20; limit++)); do
+        for how in "-w 0.01" -s; do
+            # shellcheck disable=SC2016,SC2086 # expanded by the inner shell; options
+            run_it bash -c 'ulimit -n "$0"; exec daemonize "$@"' "$limit" $how -p app.pid sleep 1000
+            if ((status == 0)); then
+                end_all
+                rm app.pid
+                continue
+            fi
+            failures=$((failures + 1))
+            [[ $status -eq 125 && ! -e app.pid ]] || fail "$limit $how: $status $stderr"
+            eventually 5 nothing_left || fail "$limit $how: $(survivors)"
+        done
+    done
+    ((failures > 0 && status == 0))
+}
+
+@test "-w where /proc is that of an outer PID namespace: a failure leaves no pidfile" {
+    need_root
+    need_namespaces
+    run_it unshare --pid --fork --kill-child daemonize -w 5 -p app.pid sh -c 'exit 7'
+    [[ $status -eq 3 && ! -e app.pid ]] || fail "$status $stderr"
+}

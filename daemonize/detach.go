@@ -26,8 +26,9 @@ func (r result) tell(status int) {
 	unix.Close(int(r))
 }
 
-// interrupts are the signals that a waiting daemonize acts on: unless the
-// caller had them ignored, as nohup(1) does.
+// interrupts are the signals that a waiting daemonize acts on. HUP and INT it
+// leaves alone if the caller had them ignored, as nohup(1) does; of the others
+// the Go runtime does not tell.
 var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 
 // detach has a copy of daemonize in a new session do the work, and returns the
@@ -57,8 +58,10 @@ func (c *config) detach() (status int, err error) {
 	told := make(chan int, 1)
 	go func() {
 		defer close(told)
+		ours := os.NewFile(uintptr(pipe[0]), "pipe")
+		defer ours.Close()
 		var b [1]byte
-		if n, _ := os.NewFile(uintptr(pipe[0]), "pipe").Read(b[:]); n == 1 {
+		if n, _ := ours.Read(b[:]); n == 1 {
 			told <- int(b[0])
 		}
 	}()

@@ -61,8 +61,9 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 			}
 			h.Close()
 		}
+		return 0, err
 	}
-	return pid, err
+	return pid, nil
 }
 
 // converse returns when the second stage has become the command, or has failed.

@@ -236,7 +236,7 @@ func (g *page) heading(b []byte, n *node) []byte {
 func (g *page) command(art []byte, p *posix.Process) []byte {
 	line := commandLine(p)
 	dir, name := program(p.Args)
-	if dir != "" && g.edge < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
+	if dir != "" && g.width < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
 		line = line[len(dir):]
 	}
 	return posix.AppendEscaped(art, line, g.utf8)

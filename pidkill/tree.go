@@ -45,6 +45,11 @@ func (t *tree) list() ([]int, error) {
 		return nil, err
 	}
 	now := map[int]uint64{}
+	for pid, start := range t.seen { // also one whose row could not be read just now
+		if t.has(pid) {
+			now[pid] = start
+		}
+	}
 	for before := -1; before < len(now); { // a child may stand before its parent
 		before = len(now)
 		for i := range rows {

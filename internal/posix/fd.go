@@ -31,9 +31,8 @@ func retry(call func() error) error {
 	}
 }
 
-// readFile is os.ReadFile without Go's poller. Some files of proc(5) can be
-// polled, mountinfo for one: after EAGAIN, which only an injected fault makes
-// of read(2) there, os.ReadFile would wait for a change that may never come.
+// readFile is os.ReadFile without Go's poller, which waits after EAGAIN for as
+// long as the file does not change: proc_pid_mountinfo(5) may never do so.
 func readFile(path string) (text []byte, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

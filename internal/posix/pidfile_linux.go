@@ -268,17 +268,23 @@ func (f *Pidfile) locked() (bool, error) {
 	if f.lock >= 0 {
 		fd, how = f.lock, unix.LOCK_EX
 	}
-	switch err := flock(fd, how); err {
-	case unix.EWOULDBLOCK:
+	err := flock(fd, how)
+	switch {
+	case err == unix.EWOULDBLOCK:
 		return true, nil
-	case nil:
+	case err == nil:
 		unix.Flock(fd, unix.LOCK_UN)
 		return false, nil
-	case unix.EBADF, unix.EINVAL, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
+	case hasNoFlock(err):
 		return false, nil
-	default:
-		return false, err
 	}
+	return false, err
+}
+
+// hasNoFlock tells whether an error of flock(2) is that of a file system which
+// has no such locks. On NFS EBADF says that the descriptor is not for writing.
+func hasNoFlock(err error) bool {
+	return slices.Contains([]error{unix.EBADF, unix.EINVAL, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP}, err)
 }
 
 func (f *Pidfile) is(st *unix.Stat_t) bool {
@@ -493,9 +499,13 @@ func (f *Pidfile) Remove(d *Daemon) error {
 			return err
 		}
 	}
-	if flock(f.file, unix.LOCK_EX) == nil {
+	switch locking := flock(f.file, unix.LOCK_EX); {
+	case locking == nil:
 		defer unix.Flock(f.file, unix.LOCK_UN) // another operand may be the same file
-	} else {
+	case hasNoFlock(locking) && err == nil: // the record locks are all there is
+	case locking != unix.EWOULDBLOCK:
+		return locking
+	default:
 		maker, _ := f.look(f.maker())
 		known = maker.pid != 0
 		same := d.Maker != 0 && (!known || maker.pid == d.Maker)

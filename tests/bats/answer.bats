@@ -363,6 +363,20 @@ if os.fork() == 0:
     ((status != 124 && SECONDS < 50))
 }
 
+@test "where the file system has no flock: pidkill ends the daemon of a file that another program wrote" {
+    need strace
+    for error in EBADF EOPNOTSUPP; do
+        daemonize -m 022 sh -c "echo \$\$ >$T/own.pid; exec sleep 1000"
+        eventually 10 test -s own.pid
+        pid=$(<own.pid)
+        eventually 10 is_named "$pid" sleep
+        run_it strace -f -qq -o trace -e trace=flock -e inject=flock:error=$error pidkill own.pid
+        expect 0
+        not alive "$pid"
+        [[ ! -e own.pid ]] || fail "$error: own.pid stays"
+    done
+}
+
 @test "a look at the file that fails says nothing of whose it is" {
     need strace
     # Whichever call it is: a pidfile that stays is said to.

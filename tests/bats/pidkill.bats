@@ -415,6 +415,20 @@ sys.exit(pidkill.wait())' 3>&-
     [[ ! -e app.pid ]]
 }
 
+@test "-T: who was seen in the tree stays in it, also if /proc then keeps it from being read" {
+    need strace
+    need setsid
+    own_group sh -c 'setsid sleep 1000 & echo $! >left; wait'
+    eventually 10 test -s left
+    left=$(<left)
+    eventually 10 is_named "$left" sleep
+    run_it timeout 60 strace -f -qq -o trace -P "/proc/$left/stat" -e trace=openat \
+        -e inject=openat:error=EPERM:when=2+ pidkill -T -r TERM/2/KILL/5 -g "$pid"
+    expect 0
+    not alive "$left"
+    grep -q EPERM trace
+}
+
 @test "an orphan in another group of the session is named, and -S reaches it" {
     # What starts in the same tick as the daemon could be its logger.
     script='sleep 0.05; set -m; (sleep 1000 & echo $! >orphan); sleep 1000 & touch complete; exec sleep 1000'

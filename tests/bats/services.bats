@@ -88,6 +88,26 @@ seconds='after [0-9]+\.[0-9] s'
     [[ $(sed 1,4d log) =~ ^"daemonize: sh: pid "[0-9]+" ended: killed by SIGTERM "$seconds$ ]]
 }
 
+@test "'|command' with -s -u: one that could not be started again is, later" {
+    need_root
+    mkdir -m 777 dir
+    : >out
+    chmod 666 out
+    daemonize -s -u "$TEST_USER" -c "$T/dir" -p app.pid -e log -o "|exec cat >>$T/out" \
+        sh -c 'while :; do echo line; sleep 0.05; done'
+    logger() { grep -lsxzF cat /proc/[0-9]*/cmdline | cut -d / -f 3 | while read -r pid; do
+        [[ $(readlink "/proc/$pid/fd/1") != "$T/out" ]] || echo "$pid"
+    done; }
+    eventually 10 test -s out
+    mv dir away # as a deploy does for a moment
+    kill "$(logger)"
+    eventually 10 grep -q 'no such file' log
+    mv away dir
+    : >out
+    eventually 10 test -s out
+    pidkill app.pid
+}
+
 @test "a user that is not in /etc/passwd: the message's way works" {
     need_root
     need setpriv

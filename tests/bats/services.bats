@@ -71,14 +71,14 @@ seconds='after [0-9]+\.[0-9] s'
 }
 
 @test "'|command' with -s: each restart of it is a line, with its complaint" {
-    mkfifo go
+    mkfifo go again # two, as one that is still open for writing would do for both
     # Before daemonize has returned, the end of one would fail the start.
     daemonize -s -p app.pid -e log -o "|read -r x; echo so >&2; exit 3" \
-        sh -c "read -r x <$T/go; echo 1; read -r x <$T/go; echo 2; exec sleep 1000"
+        sh -c "read -r x <$T/go; echo 1; read -r x <$T/again; echo 2; exec sleep 1000"
     lines() { [[ -e log && $(grep -c "starting it again" log) -eq $1 ]]; }
     echo >go
     eventually 10 lines 1
-    echo >go
+    echo >again
     eventually 10 lines 2
     [[ $(sed -n 1p log) == "daemonize: |read -r x; echo so >&2; exit 3: pid "*" ended: exit status 3 after "*" s; starting it again" ]]
     [[ $(sed -n 2p log) == "daemonize: |read -r x; echo so >&2; exit 3: so" ]]

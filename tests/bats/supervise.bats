@@ -638,9 +638,12 @@ in_pause() {
 }
 
 @test "'|command': one that dies is started again, and the pipe lost nothing" {
-    # Each logger reads one line, byte by byte as sh does, and dies.
+    mkfifo go
+    # Each logger reads one line, byte by byte as sh does, and dies: not before
+    # daemonize has returned, or the start would fail.
     supervise -o "|read -r x; echo \"\$x\" >>$T/out; kill -KILL \$\$" \
-        sh -c 'echo 1; echo 2; echo 3; exec sleep 1000'
+        sh -c "read -r x <$T/go; echo 1; echo 2; echo 3; exec sleep 1000"
+    echo >go
     # What the supervisor says of each goes there too.
     three() { [[ $(grep -v ^daemonize: out) == 1$'\n'2$'\n'3 ]]; }
     eventually 20 test -e out

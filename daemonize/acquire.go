@@ -102,9 +102,14 @@ func running(who string) error {
 // trust refuses a pidfile that another user than that of the command controls:
 // with the rights of that one pidkill could not end the command.
 func (j *job) trust(file *posix.Entry) error {
-	who, user := file.Rights, j.as
-	if who == nil || user != nil && who.UID == user.UID {
+	if !j.anothers(file) {
 		return nil
 	}
 	return fmt.Errorf("refused: %s, and pidkill may end only processes of that user then", file)
+}
+
+// anothers tells whether a user controls the file who is neither the caller, nor
+// root, nor the command's.
+func (j *job) anothers(file *posix.Entry) bool {
+	return file.Rights != nil && (j.as == nil || file.Rights.UID != j.as.UID)
 }

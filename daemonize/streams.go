@@ -181,7 +181,7 @@ func (j *job) openOutput(name string) (int, error) {
 // neither root's nor the command's user's.
 func (j *job) openFile(entry *posix.Entry, flags int) (int, error) {
 	fd, err := entry.Open(flags, 0)
-	if r := entry.Rights; err == nil && entry.Shared && r != nil && (j.as == nil || r.UID != j.as.UID) {
+	if err == nil && entry.Shared && j.anothers(entry) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("refused: %s, who could have put it there", entry)
 	}

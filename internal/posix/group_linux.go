@@ -129,7 +129,7 @@ func Children(pid int) (list []int, err error) {
 	tids := []int{pid}
 	var st unix.Stat_t // a directory has a link to it from each in it
 	if unix.Stat(task, &st) != nil || st.Nlink != 3 {
-		if tids, err = numbersIn(unix.AT_FDCWD, task, make([]byte, 4096)); err != nil {
+		if tids, err = numbersIn(task, make([]byte, 4096)); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // PIDs lists the processes that /proc shows, in ascending order. That there are
 // none is an error: then /proc is something else.
 func PIDs() ([]int, error) {
-	list, err := numbersIn(unix.AT_FDCWD, ProcRoot, make([]byte, 1<<15))
+	list, err := numbersIn(ProcRoot, make([]byte, 1<<15))
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
@@ -141,7 +141,7 @@ func (p *Process) fill(fields Fields) {
 // far as they can be read. What belongs to the process is copied from it.
 func ThreadRows(p *Process) (rows []Process) {
 	task := procDir(p.PID) + "/task"
-	tids, _ := numbersIn(unix.AT_FDCWD, task, make([]byte, 4096))
+	tids, _ := numbersIn(task, make([]byte, 4096))
 	for _, tid := range tids {
 		t, err := readStat(task + "/" + strconv.Itoa(tid))
 		if tid != p.PID && err == nil {
@@ -195,9 +195,9 @@ func vanished(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 }
 
-// numbersIn lists the numeric names in a directory below the open one at.
-func numbersIn(at int, path string, buf []byte) ([]int, error) {
-	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// numbersIn lists the numeric names in a directory.
+func numbersIn(path string, buf []byte) ([]int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

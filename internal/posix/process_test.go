@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -195,24 +193,13 @@ func TestReadStat(t *testing.T) {
 // Children finds all of them where one read does not.
 func TestChildren(t *testing.T) {
 	const n = 300
-	cmd := exec.Command("sh", "-c", fmt.Sprintf("for i in $(seq %d); do sleep 60 & done; echo; wait", n))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()
-	defer unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-	out.Read(make([]byte, 1))
-	list, err := Children(cmd.Process.Pid)
+	g := startGroup(t, fmt.Sprintf("for i in $(seq %d); do sleep 60 & done; echo; wait", n))
+	list, err := Children(g.ID)
 	if err != nil || len(list) != n {
 		t.Fatalf("%d children, %v", len(list), err)
 	}
 	for _, pid := range list {
-		if p, err := ReadStat(pid); err != nil || p.PPID != cmd.Process.Pid {
+		if p, err := ReadStat(pid); err != nil || p.PPID != g.ID {
 			t.Errorf("%d: %+v, %v", pid, p, err)
 		}
 	}

@@ -167,7 +167,7 @@ func Inherited(fd int) bool {
 // openFiles lists the open descriptors from 3 on. Its own is among them, and
 // closed again.
 func openFiles() ([]int, error) {
-	fds, err := numbersIn(unix.AT_FDCWD, ProcRoot+"/self/fd", make([]byte, 4096))
+	fds, err := numbersIn(ProcRoot+"/self/fd", make([]byte, 4096))
 	if err != nil {
 		err = fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
 	}

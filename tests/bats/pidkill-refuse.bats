@@ -55,12 +55,18 @@ END
 alive"
 }
 
-@test "partly not permitted: status 3, and the survivors are listed" {
-    need_root
+# mixed_group: a group of root's whose child is the test user's. Sets uid, root
+# and child.
+mixed_group() {
     uid=$(id -u "$TEST_USER")
     own_group "${awkward[@]}" mixed both "$uid"
     eventually 10 test -s both
     { read -r root && read -r child; } <both
+}
+
+@test "partly not permitted: status 3, and the survivors are listed" {
+    need_root
+    mixed_group
     echo "$root" >app.pid
     # All or nothing: the daemon's own process is root's.
     for options in '-t 0.1' '-as HUP' -n; do
@@ -97,10 +103,7 @@ alive"
 
 @test "as root, a pidfile or directory of another user reaches only that user's" {
     need_root
-    uid=$(id -u "$TEST_USER")
-    own_group "${awkward[@]}" mixed both "$uid"
-    eventually 10 test -s both
-    { read -r root && read -r child; } <both
+    mixed_group
     mkdir theirs
     chown "$TEST_USER" theirs
     own_group sleep 1000

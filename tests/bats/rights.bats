@@ -39,6 +39,15 @@ as_them() {
 # daemonize_u ARGUMENT...: daemonize with -u for that user.
 daemonize_u() { daemonize -u "$user:$user" "$@"; }
 
+# interrupt: ends the start under way, of PID starting, which leaves no pidfile.
+interrupt() {
+    kill -TERM "$starting"
+    eventually 15 not alive "$starting"
+    status=0
+    wait "$starting" || status=$?
+    [[ $status -eq 143 && ! -e app.pid ]] || fail "status $status: $(<messages)"
+}
+
 refused() { # TEXT ARGUMENT...
     run --separate-stderr -125 timeout 20 daemonize "${@:2}" sleep 1000
     # shellcheck disable=SC2053 # a pattern
@@ -208,12 +217,8 @@ END
         eventually 10 test -e app.pid
         hangs() { cat /proc/[0-9]*/task/*/status 2>/dev/null | grep -q "^Uid:.$user.$user.$user"; }
         eventually 10 hangs
-        kill -TERM "$starting"
-        ended() { not alive "$starting"; }
-        eventually 15 ended
-        status=0
-        wait "$starting" || status=$?
-        [[ $status -eq 143 && ! -e app.pid && ! -e app.lock ]] || fail "status $status: $(<messages)"
+        interrupt
+        [[ ! -e app.lock ]] || fail "$(<messages)"
         # And the next start finds nothing locked.
         daemonize_u -p app.pid -l app.lock sleep 1000
         pidkill app.pid
@@ -259,12 +264,7 @@ signal.pause()' 3>&- &
             grep -q "^Uid:.$user.$user.$user" /proc/"$stage"/task/*/status
     }
     eventually 10 waits
-    kill -TERM "$starting"
-    ended() { not alive "$starting"; }
-    eventually 15 ended
-    status=0
-    wait "$starting" || status=$?
-    [[ $status -eq 143 && ! -e app.pid ]] || fail "status $status: $(<messages)"
+    interrupt
     end_all # also of who has the lease
     daemonize_u -p app.pid theirs/run 1000
     pidkill app.pid

@@ -224,9 +224,10 @@ func (b *bench) try(s *scenario, f fault, c *counts) hit {
 		c.Failed++
 	}
 	if err := b.check(s, f, &o); err != nil {
-		c.Broken++
-		fmt.Fprintf(os.Stderr, "BROKEN %s: %v (system call %d, %x, in %s): %v\n    status %v, stderr %.300q\n",
+		report := fmt.Sprintf("BROKEN %s: %v (system call %d, %x, in %s): %v\n    status %v, stderr %.300q\n",
 			s.name, f, int(o.hit.nr), o.hit.args[:3], place(o.hit.stack), err, describe(o.status), o.stderr)
+		c.Broken = append(c.Broken, report)
+		fmt.Fprint(os.Stderr, report)
 	}
 	return o.hit
 }

@@ -49,7 +49,7 @@ type options struct {
 // counts are the runs of one scenario.
 type counts struct {
 	Calls, Failed, Runtime, Exempt, Killed, Stopped int
-	Broken                                          int // promises
+	Broken                                          []string // promises, a report for each
 }
 
 func main() {
@@ -80,9 +80,6 @@ func main() {
 // share divides the work among jobs, each in a box of its own, and adds up.
 func (o *options) share() int {
 	began := time.Now()
-	if o.sample > 0 {
-		fmt.Printf("seed %d\n", o.seed)
-	}
 	if o.fault != "" {
 		o.jobs = 1
 	}
@@ -116,7 +113,7 @@ func (o *options) share() int {
 	total := counts{}
 	fmt.Printf("%-34s %6s %7s %8s %7s %7s %7s\n", "", "calls", "failed", "runtime", "killed", "stopped", "broken")
 	row := func(name string, c *counts) {
-		fmt.Printf("%-34s %6d %7d %8d %7d %7d %7d\n", name, c.Calls, c.Failed, c.Runtime, c.Killed, c.Stopped, c.Broken)
+		fmt.Printf("%-34s %6d %7d %8d %7d %7d %7d\n", name, c.Calls, c.Failed, c.Runtime, c.Killed, c.Stopped, len(c.Broken))
 	}
 	for _, s := range scenarios() {
 		if c := sum[s.name]; c != nil {
@@ -125,8 +122,12 @@ func (o *options) share() int {
 		}
 	}
 	row("all", &total)
-	fmt.Printf("%d runs in %.0f s\n", total.Failed+total.Runtime+total.Killed+total.Stopped, time.Since(began).Seconds())
-	return min(1, total.Broken+slices.Max(status))
+	fmt.Printf("%d runs in %.0f s, seed %d\n", total.Failed+total.Runtime+total.Killed+total.Stopped, time.Since(began).Seconds(), o.seed)
+	// Once more, below the table, where the end of a long log still has them.
+	for _, report := range total.Broken {
+		fmt.Print(report)
+	}
+	return min(1, len(total.Broken)+slices.Max(status))
 }
 
 func (c *counts) add(d *counts) {
@@ -136,7 +137,7 @@ func (c *counts) add(d *counts) {
 	c.Exempt += d.Exempt
 	c.Killed += d.Killed
 	c.Stopped += d.Stopped
-	c.Broken += d.Broken
+	c.Broken = append(c.Broken, d.Broken...)
 }
 
 // work is one job, in its box. Its counts go to standard output.
@@ -174,7 +175,7 @@ func (o *options) work() int {
 			own, others = pick(random, own, n-n/4), pick(random, others, n/4)
 		}
 		for i, f := range slices.Concat(own, others) {
-			if (o.sample > 0 || i%o.jobs == o.job) && c.Broken < 50 {
+			if (o.sample > 0 || i%o.jobs == o.job) && len(c.Broken) < 50 {
 				b.try(s, f, c)
 			}
 		}

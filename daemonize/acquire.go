@@ -48,7 +48,7 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 
 // takeLockfile takes the flock of a file, whatever its content is.
 func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
-	err = f.TryLock(j.keep)
+	err = f.Flock(j.keep)
 	if err == posix.ErrLocked {
 		return false, running("its lock is held by " + f.Holders())
 	}

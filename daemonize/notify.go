@@ -48,7 +48,7 @@ func listen(user *posix.Identity) (s *notifySocket, err error) {
 // returns is to be closed even with an error.
 func listenIn(base string) (s *notifySocket, err error) {
 	s = &notifySocket{fd: -1}
-	entry, err := posix.Resolve(base+"/", true)
+	entry, err := posix.Resolve(base + "/")
 	if err != nil {
 		return s, err
 	}

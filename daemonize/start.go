@@ -161,7 +161,7 @@ func (j *job) acquire() (err error) {
 			return err
 		}
 		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
-		return about(j.pidfile.Path, j.pidfile.Reserve())
+		return about(j.pidfile.Entry.Path, j.pidfile.Reserve())
 	}
 	return nil
 }
@@ -216,9 +216,9 @@ func (j *job) launch() error {
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(pid); err != nil {
 			group.End(ending, group.Wait)
-			return about(j.pidfile.Path, err)
+			return about(j.pidfile.Entry.Path, err)
 		}
-		j.pidfile.Publish()
+		j.pidfile.EndStart()
 	}
 	j.group, j.began = group, began
 	return nil
@@ -252,7 +252,7 @@ func (j *job) spawn() (pid int, err error) {
 func (j *job) replace() error {
 	if j.pidfile != nil {
 		if err := j.pidfile.Write(unix.Getpid()); err != nil {
-			return about(j.pidfile.Path, err)
+			return about(j.pidfile.Entry.Path, err)
 		}
 	}
 	if j.verbose {
@@ -294,15 +294,15 @@ func (j *job) resolveAgain() error {
 // locks also from a command that could not be ended and has them open.
 func (j *job) undo() {
 	j.notify.close()
-	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Path)) {
+	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Entry.Path)) {
 		j.pidfile.RemoveOwn()
-		j.pidfile.Unlock()
+		j.pidfile.Unflock()
 	}
 	if j.lockfile != nil && !j.leaves(j.lockfile, "") {
 		if j.lockfile.Created {
 			j.lockfile.RemoveOwn()
 		}
-		j.lockfile.Unlock()
+		j.lockfile.Unflock()
 	}
 }
 
@@ -314,7 +314,7 @@ func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
 	}
 	heirs, _ := f.Kin(0)
 	if len(heirs) > 0 {
-		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Path), posix.DescribeAll(heirs), remedy)
+		fmt.Fprintf(j.messages, "daemonize: %s: stays, as it is locked by %s%s\n", posix.Escape(f.Entry.Path), posix.DescribeAll(heirs), remedy)
 	}
 	return len(heirs) > 0
 }

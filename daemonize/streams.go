@@ -122,7 +122,7 @@ func (j *job) reopen() error {
 }
 
 func (j *job) openInput(name string) (int, error) {
-	entry, err := posix.Resolve(name, true)
+	entry, err := posix.Resolve(name)
 	if err != nil {
 		return -1, err
 	}
@@ -146,7 +146,7 @@ func (j *job) openInput(name string) (int, error) {
 }
 
 func (j *job) openOutput(name string) (int, error) {
-	entry, err := posix.Resolve(name, true)
+	entry, err := posix.Resolve(name)
 	if err != nil {
 		return -1, err
 	}

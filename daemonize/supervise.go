@@ -277,7 +277,7 @@ func (s *supervisor) begin() error {
 	}
 	err := s.launch()
 	if err != nil && s.pidfile != nil {
-		s.pidfile.Publish() // that there is nobody, and will be later
+		s.pidfile.EndStart() // that there is nobody, and will be later
 	}
 	return err
 }

@@ -127,7 +127,7 @@ func (t *target) treeSet(name string, root *posix.Handle, tree *tree) (*set, err
 		}
 		for _, pid := range d.Kin { // but a supervisor, or a start that waits
 			p, err := posix.ReadStat(pid)
-			if err == nil && d.Own && pid != d.Maker && t.file.IsKin(pid, d.Maker) {
+			if err == nil && d.Own && pid != d.Maker && t.file.HeldBy(pid, d.Maker) {
 				tree.seen[pid] = p.Start
 			}
 		}
@@ -170,7 +170,7 @@ func (j *job) holderSet(t *target) (*set, error) {
 		j.note(t, "left alone, as its lock is not daemonize's (%s): %s", byGroup(others), posix.DescribeAll(others))
 	}
 	for _, pid := range d.Kin {
-		if h, err := t.pin(pid); err == nil && t.file.IsKin(pid, d.Maker) {
+		if h, err := t.pin(pid); err == nil && t.file.HeldBy(pid, d.Maker) {
 			nobody := func(int) bool { return false }
 			return t.treeSet("what left the group", h, &tree{core: nobody, descend: true})
 		}

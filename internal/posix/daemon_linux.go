@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ const (
 // Daemon is an answer, with the processes and the evidence that it rests on.
 type Daemon struct {
 	Answer     Answer
-	Number     int     // the PID in the file; 0 if it is empty, or the number is outdated
+	Number     int     // the PID in the file; 0 if there is none, it is out of range or outdated, or the asking start's own
 	Process    *Handle // Running: the daemon. Leaderless: a member of its group. Starting: who is at work, or nil if it cannot be seen
 	Supervisor *Handle // who holds the record lock of byte 1; nil: nobody
 	Maker      int     // the PID that called flock(2), also where that process is gone; 0: not locked, or it has no number here
@@ -46,20 +47,17 @@ type Daemon struct {
 	written time.Time
 }
 
-// Lives tells whether something of the daemon lives. A start under way is none
-// yet.
+// Lives tells whether something of the daemon lives. What a start under way has
+// begun does not count yet.
 func (d *Daemon) Lives() bool {
-	switch d.Answer {
-	case Running, Leaderless, Between, Escaped:
-		return true
-	}
-	return false
+	return slices.Contains([]Answer{Running, Leaderless, Between, Escaped}, d.Answer)
 }
 
-// Same tells whether the file had the same number and time for both answers.
-// Then nobody wrote to it in between, and it is no newcomer's.
+// Same tells whether the file had the same content and time for both answers, and
+// its number meant the same. Then nobody wrote to it in between, and it is no
+// newcomer's. (An outdated number is 0, and its time 0, whoever's it was.)
 func (d *Daemon) Same(e *Daemon) bool {
-	return d.Number == e.Number && d.written == e.written && !d.Empty
+	return d.Number == e.Number && bytes.Equal(d.content, e.content) && d.written.Equal(e.written) && !d.Empty
 }
 
 // String says who the daemon is, or else why there is none, for a message.
@@ -95,36 +93,32 @@ func (d *Daemon) Close() {
 const (
 	stableStart = 50 * time.Millisecond // the other process starts, restarts or removes
 	stableEnd   = time.Second / 2       // it ends: the kernel closes its descriptors, which /proc does not show any more
-	longest     = 5 * time.Second       // all looks together take no longer, nor do those at other files
+	longestLook = 5 * time.Second       // all looks together take no longer, nor does following a path that keeps moving
 )
 
-// FindDaemon opens a pidfile and asks whose it is. It opens it again while a
-// start is under way, for as long as patience says, and while the path comes to
-// lead to other files, for some seconds from the first time on. With force the number in the file counts whatever the
-// evidence, and whoever controls the file. The caller closes both. Errors are
-// those of OpenPidfile and Ask.
+// FindDaemon opens a pidfile and asks whose it is. While a start is under way it
+// opens and asks again, for as long as patience says. While the path keeps coming
+// to lead to other files it does so too, for longestLook from the first time on.
+// With force the number in the file counts whatever the evidence, and whoever
+// controls the file. The caller closes both. Errors are those of OpenPidfile and
+// Ask.
 func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d *Daemon, err error) {
 	var moved time.Time // the first time
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		if f, err = OpenPidfile(path, force); err != nil {
-			return nil, nil, err
-		}
-		d, err = f.Ask(force)
-		switch {
-		case err == ErrMoved && (moved.IsZero() || time.Since(moved) < longest):
-			if moved.IsZero() {
-				moved = time.Now()
+		if f, err = OpenPidfile(path, force); err == nil {
+			if d, err = f.Ask(force); err == nil && (d.Answer != Starting || time.Since(began) >= patience) {
+				return f, d, nil
 			}
-		case err == nil && d.Answer == Starting && time.Since(began) < patience:
-		case err != nil:
+			d.Close()
 			f.Close()
-			return nil, nil, err
-		default:
-			return f, d, nil
 		}
-		d.Close()
-		f.Close()
+		if err == ErrMoved && moved.IsZero() {
+			moved = time.Now()
+		}
+		if err != nil && (err != ErrMoved || time.Since(moved) >= longestLook) {
+			return nil, nil, err
+		}
 		time.Sleep(pause)
 	}
 }
@@ -132,7 +126,7 @@ func FindDaemon(path string, force bool, patience time.Duration) (f *Pidfile, d 
 // Ask asks whose the file is, and asks again while the answer may be a passing
 // one. A start that has both locks asks it only for a daemon that has closed
 // the lock's descriptor. The caller closes the answer. Errors are ErrMalformed,
-// ErrMoved, and those of read(2) and flock(2).
+// ErrMoved, and those of Pin, read(2) and flock(2).
 func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 	began := time.Now()
 	since, last := began, ""
@@ -143,7 +137,7 @@ func (f *Pidfile) Ask(force bool) (*Daemon, error) {
 		if this := fmt.Sprint(q.Answer, q.Number, q.Maker, q.Why); this != last {
 			since, last = time.Now(), this
 		}
-		if err == nil && (time.Since(since) >= q.lasting || time.Since(began) > longest) {
+		if err == nil && (time.Since(since) >= q.lasting || time.Since(began) > longestLook) {
 			return q.Daemon, nil
 		}
 		q.Daemon.Close()
@@ -194,7 +188,7 @@ func (q *question) answer() error {
 	switch {
 	case q.taken:
 		q.askClock()
-	case q.isProcess(q.holds), // mostly
+	case q.isProcess(q.holds), // the common case, and no other process is looked at for it
 		q.force && (q.isProcess(anybody) || q.isGroup(anybody)),
 		q.isLocked() && (q.isProcess(q.isKin) || q.isGroup(q.isKin)):
 		q.findSupervisor()
@@ -223,7 +217,7 @@ func (q *question) found(a Answer, h *Handle) bool {
 
 // changing: somebody has written the file or its locks during this look.
 func (q *question) changing() bool {
-	q.Answer, q.Why, q.lasting = Unknown, "it changes too fast to tell", longest
+	q.Answer, q.Why, q.lasting = Unknown, "it changes too fast to tell", longestLook
 	return true
 }
 
@@ -344,7 +338,7 @@ func (q *question) isWriter() bool {
 func (q *question) pinWriter(pid int) *Handle {
 	h, err := Pin(pid)
 	who, readable := q.see(pid)
-	if again, _ := q.writer(); err != nil || again != pid || readable && !who.works {
+	if again, _ := q.writer(); err != nil || again != pid || readable && !who.writer {
 		h.Close()
 		return nil
 	}
@@ -368,8 +362,8 @@ func (q *question) findSupervisor() {
 
 // isReader: the maker of the lock still has it, and merely may read the file.
 func (q *question) isReader() bool {
-	maker, _ := q.look(q.Maker)
-	return maker.maker == maker.pid && q.areReaders(maker)
+	h, _ := q.look(q.Maker)
+	return h.maker == h.pid && q.areReaders(h)
 }
 
 // areReaders: all these holders of the lock merely may read the file. Then the
@@ -397,7 +391,7 @@ func (q *question) isScanned() bool {
 		return false // the maker has passed it on, and is gone
 	}
 	first := all[0]         // the others have inherited the same description, with its O_NOATIME
-	unknown := q.Maker == 0 // and so it was who is kin
+	unknown := q.Maker == 0 // isKin had no maker to go by: it is asked again, with this one
 	q.Maker = first.maker
 	if unknown && (q.isProcess(q.isKin) || q.isGroup(q.isKin)) {
 		q.findSupervisor()
@@ -411,7 +405,7 @@ func (q *question) isScanned() bool {
 	// Any other may be a pidkill, which takes the flock for a moment and
 	// has not escaped.
 	if i := slices.IndexFunc(all, func(h holder) bool { return h.pid == h.maker }); i >= 0 {
-		if all[i].noatime && all[i].writes {
+		if all[i].noatime && all[i].writable {
 			h, _ := Pin(all[i].pid)
 			return q.found(Starting, h)
 		}
@@ -475,7 +469,7 @@ func (q *question) askClock() {
 			if q.isProcess(anybody) || q.isGroup(anybody) {
 				return
 			}
-			q.Answer, q.Why = Gone, "" // of a zombie nothing is left
+			q.Answer = Gone // of a zombie nothing is left
 		case Stranger:
 			q.Why = fmt.Sprintf("process %d started later", q.Number)
 		case Gone:

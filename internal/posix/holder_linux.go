@@ -3,8 +3,6 @@ package posix
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,13 +14,13 @@ import (
 // holder is a process, and what proc_pid_fdinfo(5) says of its descriptors of
 // the pidfile. If held is false, the fields that tell of the flock are zero.
 type holder struct {
-	pid     int
-	held    bool // one of them has the flock
-	maker   int  // the PID that called flock(2), 0 if that process has no number here
-	noatime bool // the description with the flock has O_NOATIME: opened by root or the file's owner
-	works   bool // the process holds a record lock for writing
-	writes  bool // one of them is open for writing
-	reader  bool // it holds the flock, but is a user who merely may read the file
+	pid      int
+	held     bool // one of them has the flock
+	maker    int  // the PID that called flock(2), 0 if that process has no number here
+	noatime  bool // the description with the flock has O_NOATIME: opened by root or the file's owner
+	writable bool // one of them is open for writing
+	writer   bool // it holds a record lock for writing, as Pidfile.writer finds it
+	reader   bool // it holds the flock, but is a user who merely may read the file
 }
 
 // look looks at the descriptors of the pidfile that a process has. Readable
@@ -36,7 +34,7 @@ type holder struct {
 // a lock.
 func (f *Pidfile) look(pid int) (h holder, readable bool) {
 	h.pid = pid
-	of := fmt.Sprintf("%s/%d", ProcRoot, pid)
+	of := procDir(pid)
 	dir, err := unix.Open(of+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return h, false
@@ -56,15 +54,15 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 		}
 		info, _ := readProc(of+"/fdinfo/"+number, buf[:]) // empty: closed meanwhile
 		flags, _ := strconv.ParseUint(fdField(info, "flags:"), 8, 64)
-		h.writes = h.writes || flags&unix.O_ACCMODE != unix.O_RDONLY
+		h.writable = h.writable || flags&unix.O_ACCMODE != unix.O_RDONLY
 		for _, l := range parseLocks(info, "lock:\t") {
 			if l.kind == "FLOCK" {
 				h.held, h.maker, h.noatime = true, l.maker, flags&unix.O_NOATIME != 0
 			}
-			h.works = h.works || l.kind == "POSIX" && l.write
+			h.writer = h.writer || l.kind == "POSIX" && l.write
 		}
 	}
-	if h.held && !h.noatime && !h.writes {
+	if h.held && !h.noatime && !h.writable {
 		var st unix.Stat_t
 		h.reader = unix.Stat(of, &st) == nil && st.Uid != 0 && st.Uid != f.stat.Uid
 	}
@@ -76,7 +74,7 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 // mounted by itself in another mount namespace.
 func (f *Pidfile) named(link []byte) bool {
 	link = bytes.TrimSuffix(link, []byte(" (deleted)"))
-	return string(link) == "/" || string(link[bytes.LastIndexByte(link, '/')+1:]) == path.Base(f.Path)
+	return string(link) == "/" || string(link[bytes.LastIndexByte(link, '/')+1:]) == f.Entry.name
 }
 
 // scanTime is the longest that a look at all processes takes. A user may have a
@@ -133,8 +131,8 @@ func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
 	return pids, own
 }
 
-// IsKin tells whether a process holds the flock of this maker.
-func (f *Pidfile) IsKin(pid, maker int) bool {
+// HeldBy tells whether a process holds the flock of this maker.
+func (f *Pidfile) HeldBy(pid, maker int) bool {
 	h, _ := f.look(pid)
 	return h.held && h.maker == maker
 }
@@ -204,10 +202,10 @@ func showsLocks() bool {
 		return true
 	}
 	defer unix.Close(fd)
-	info, err := []byte(nil), flock(fd, unix.LOCK_EX)
-	if err == nil {
-		info, err = os.ReadFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
+	if flock(fd, unix.LOCK_EX) != nil {
+		return true
 	}
+	info, err := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
 	return err != nil || bytes.Contains(info, []byte("lock:"))
 }
 
@@ -229,8 +227,8 @@ type fileLock struct {
 // are left out.
 func parseLocks(text []byte, prefix string) (list []fileLock) {
 	for line := range bytes.Lines(text) {
-		text, ok := bytes.CutPrefix(line, []byte(prefix))
-		w := strings.Fields(string(text))
+		lock, ok := bytes.CutPrefix(line, []byte(prefix))
+		w := strings.Fields(string(lock))
 		if !ok || len(w) < 6 || w[1] == "->" {
 			continue
 		}

@@ -36,7 +36,7 @@ func LookupGroup(word string) (gid int, err error) { return findGroup(groupFile,
 // gid, then those of /etc/group that have the user as a member. Without that
 // file, as in a container with nothing but a program, there are no more.
 func SupplementaryGroups(user string, gid int) ([]int, error) {
-	return findMember(groupFile, user, gid)
+	return groupsOf(groupFile, user, gid)
 }
 
 // IDText is a user or group ID in decimal: where an int has 32 bits, the upper
@@ -103,7 +103,7 @@ func findGroup(path, word string) (gid int, err error) {
 	return 0, err
 }
 
-func findMember(path, user string, gid int) (gids []int, err error) {
+func groupsOf(path, user string, gid int) (gids []int, err error) {
 	gids = []int{gid}
 	for f := range entries(path, 4, &err) {
 		id, ok := parseID(f[2])

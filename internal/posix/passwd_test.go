@@ -77,10 +77,10 @@ apps:x:36:applet
 			t.Errorf("%q: %d; want an error", word, gid)
 		}
 	}
-	if gids, err := findMember(path, "app", 100); err != nil || !slices.Equal(gids, []int{100, 33, 35}) {
+	if gids, err := groupsOf(path, "app", 100); err != nil || !slices.Equal(gids, []int{100, 33, 35}) {
 		t.Errorf("groups of app: %v, %v", gids, err)
 	}
-	if gids, err := findMember("/nonexistent", "app", 100); err != nil || !slices.Equal(gids, []int{100}) {
+	if gids, err := groupsOf("/nonexistent", "app", 100); err != nil || !slices.Equal(gids, []int{100}) {
 		t.Errorf("without group(5): %v, %v", gids, err)
 	}
 }
@@ -111,7 +111,7 @@ func FuzzPasswd(f *testing.F) {
 				t.Errorf("%q found group %d in %q", word, gid, content)
 			}
 		}
-		gids, err := findMember(path, word, 7)
+		gids, err := groupsOf(path, word, 7)
 		if err == nil && (len(gids) == 0 || gids[0] != 7) {
 			t.Errorf("%q in %q: groups %v", word, content, gids)
 		}

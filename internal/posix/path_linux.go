@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -16,16 +17,17 @@ type Entry struct {
 	Rights *Identity // the user who controls the file, which Open may find out; nil: nobody but the caller, or root
 	Shared bool      // the directory is root's, and others may add names to it
 
-	judged bool      // it matters who controls what, as the caller is root
-	log    bool      // no pidfile: links are followed, and a mode may be lax
-	owner  *Identity // the user who controls the directory; nil: nobody but the caller, or root
-	dir    int       // the directory, opened with O_PATH; -1: closed
-	name   string    // in the directory, where there may be nothing of that name; "": the directory itself
-	magic  bool      // it is a link of proc(5), which only the kernel can follow
-	theirs string    // the path of what belongs to the user of Rights
+	judged  bool      // it matters who controls what, as the caller is root
+	pidfile bool      // its last component may be no link, and its mode not lax
+	owner   *Identity // the user who controls the directory; nil: nobody but the caller, or root
+	dir     int       // the directory, opened with O_PATH; -1: closed
+	name    string    // in the directory, where there may be nothing of that name; "": the directory itself
+	magic   bool      // it is a link of proc(5), which only the kernel can follow
+	theirs  string    // the path of what belongs to the user of Rights
 }
 
-// String says why a user controls the entry, for a message.
+// String says why a user controls the entry, for a message. There must be one:
+// Rights is not nil.
 func (e *Entry) String() string {
 	return fmt.Sprintf("%s belongs to user %s", Escape(e.theirs), Escape(UserName(e.Rights.UID)))
 }
@@ -33,18 +35,16 @@ func (e *Entry) String() string {
 // Resolve finds the directory of path. For root it goes there component by
 // component. The first directory that another user owns hands the rest of the
 // way to that user: it is gone with the user's rights, and the file is opened
-// with them. What two users control, or everybody, is refused.
-//
-// A pidfile (log is false) decides who is signalled. So it may be no link, and
-// in no directory of root's that a group may change. The mode's bits for the
-// group tell also of access control lists, whose mask they are (acl(5)).
-//
-// Errors are those of open(2), or say what is refused.
-func Resolve(path string, log bool) (*Entry, error) { return resolve(path, log, false) }
+// with them. What two users control, or everybody, is refused. Errors are those
+// of open(2), or say what is refused.
+func Resolve(path string) (*Entry, error) { return resolve(path, false, false) }
 
-// resolve is Resolve; with force it does not matter who controls what.
-func resolve(path string, log, force bool) (*Entry, error) {
-	e := &Entry{Path: path, log: log, dir: -1, judged: !force && amongOthers()}
+// resolve is Resolve, or the same for a pidfile, which decides who is signalled.
+// So it may be no link, and in no directory of root's that a group may change. The
+// mode's bits for the group tell also of access control lists, whose mask they are
+// (acl(5)). With force it does not matter who controls what.
+func resolve(path string, pidfile, force bool) (*Entry, error) {
+	e := &Entry{Path: path, pidfile: pidfile, dir: -1, judged: !force && amongOthers()}
 	w := &walk{Entry: e}
 	err := w.begin(path)
 	for err == nil && !w.arrived {
@@ -94,7 +94,7 @@ func (w *walk) proceed() error {
 	for user := w.owner; user == w.owner && !w.arrived; {
 		name, ahead, more := strings.Cut(w.ahead, "/")
 		w.name = name
-		if !more && !w.log {
+		if !more && w.pidfile {
 			w.arrived = true
 			break
 		}
@@ -175,6 +175,8 @@ func (w *walk) enter(at int, name, ahead string, flags int) error {
 	}
 	uid := int(st.Uid)
 	device := unix.Mkdev(st.Dev_major, st.Dev_minor)
+	// Another mount begins here. A FUSE mount is on no block device, so its major
+	// number is 0: only then is mountinfo read.
 	if device != w.device && st.Dev_major == 0 && w.owner == nil {
 		uid = cmp.Or(fuseUser(fd), uid)
 	}
@@ -194,7 +196,7 @@ func (w *walk) judge(uid, gid int, mode uint16) error {
 		w.owner, w.theirs = identityOf(uid), w.behind
 	case uid != 0 && uid != w.owner.UID:
 		return twoUsers(w.behind, uid, w.owner.UID)
-	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && !w.log:
+	case uid == 0 && mode&unix.S_IWGRP != 0 && !sticky && w.pidfile:
 		return byGroup(w.behind, gid)
 	}
 	return nil
@@ -219,6 +221,33 @@ func fileSystem(fd int) uint32 {
 		return 0
 	}
 	return uint32(fs.Type)
+}
+
+// mount is a line of proc_pid_mountinfo(5).
+type mount struct {
+	device  string // of the superblock, as proc_locks(5) writes it: fe:00
+	kind    string // ext4, nfs4, ...
+	options string // of the superblock
+}
+
+// mountOf finds the mount that an open file is on. It is empty where /proc does
+// not tell, as in a chroot whose root is no mount.
+func mountOf(fd int) mount {
+	info, _ := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
+	id := fdField(info, "mnt_id:")
+	table, _ := readFile(ProcRoot + "/self/mountinfo")
+	for line := range bytes.Lines(table) {
+		before, after, _ := strings.Cut(string(line), " - ") // no field has a blank in it
+		f, super := strings.Fields(before), strings.Fields(after)
+		if len(f) < 3 || f[0] != id || len(super) == 0 {
+			continue
+		}
+		var major, minor int
+		if _, err := fmt.Sscanf(f[2], "%d:%d", &major, &minor); err == nil {
+			return mount{fmt.Sprintf("%02x:%02x", major, minor), super[0], super[len(super)-1]}
+		}
+	}
+	return mount{}
 }
 
 // fuseUser is the user whose program answers for the FUSE mount that an open
@@ -300,7 +329,7 @@ func (e *Entry) judgeFile(fd int, user *Identity) error {
 		return fmt.Errorf("%w: it has other names (hard links), and others could have made this one", ErrRefused)
 	case e.Shared && int(st.Uid) != owner:
 		return ErrMoved // since Open asked whose it is
-	case e.log:
+	case !e.pidfile: // who may write a log is its owner's affair
 	case st.Mode&unix.S_IWOTH != 0:
 		return fmt.Errorf("%w: has a service made it, start that by daemonize -m 022", byEverybody(e.Path))
 	case st.Mode&unix.S_IWGRP != 0 && st.Uid == 0:

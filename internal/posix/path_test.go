@@ -189,7 +189,7 @@ func TestResolve(t *testing.T) {
 // openEntry opens, or creates, and says with whose rights, or why not.
 func openEntry(t *testing.T, path string, log bool) string {
 	t.Helper()
-	e, err := Resolve(path, log)
+	e, err := resolve(path, !log, false)
 	if err != nil {
 		return err.Error()
 	}
@@ -255,7 +255,7 @@ func TestResolveFUSE(t *testing.T) {
 	defer unix.Unmount("m", unix.MNT_DETACH)
 	dir, _ := filepath.Abs("m")
 	for _, path := range []string{"m/x", dir + "/x"} {
-		e, err := Resolve(path, false)
+		e, err := resolve(path, true, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestResolveProc(t *testing.T) {
 	}
 	defer unix.Close(pipe[0])
 	for _, path := range []string{"/dev/fd/%d", "/proc/self/fd/%d", "/proc/self/../self/fd/%d"} {
-		e, err := Resolve(fmt.Sprintf(path, pipe[1]), true)
+		e, err := Resolve(fmt.Sprintf(path, pipe[1]))
 		if err != nil {
 			t.Fatal(err)
 		}

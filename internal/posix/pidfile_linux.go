@@ -26,8 +26,7 @@ import (
 // and it ends with its process. It also ends when the process closes any
 // descriptor of the file, so all of them stay open until Close.
 type Pidfile struct {
-	Path    string // as it was given
-	Entry   *Entry // where that leads to
+	Entry   *Entry // where its path leads to
 	Created bool   // by this start
 
 	file    int         // descriptor for reading, in a start also for writing: has the record locks
@@ -55,7 +54,7 @@ var (
 
 // OpenPidfile opens an existing pidfile for reading, and never waits for
 // anybody. With force it does not matter who controls it. Errors are those of
-// Resolve and open(2), or say that it is no regular file.
+// Resolve and open(2), ErrMoved, or say that it is no regular file.
 func OpenPidfile(path string, force bool) (*Pidfile, error) {
 	return openPidfile(path, force, nil)
 }
@@ -72,11 +71,11 @@ func CreatePidfile(path string, trust func(*Entry) error) (*Pidfile, error) {
 
 // openPidfile is OpenPidfile where trust is nil, else CreatePidfile.
 func openPidfile(path string, force bool, trust func(*Entry) error) (_ *Pidfile, err error) {
-	entry, err := resolve(path, false, force)
+	entry, err := resolve(path, true, force)
 	if err != nil {
 		return nil, err
 	}
-	f := &Pidfile{Path: path, Entry: entry, file: -1, lock: -1}
+	f := &Pidfile{Entry: entry, file: -1, lock: -1}
 	defer func() {
 		if err != nil {
 			f.Discard()
@@ -154,11 +153,11 @@ const (
 	bothBytes      = 2 // how many there are
 )
 
-// work takes the record locks for writing of so many bytes. ErrBusy: somebody
-// is at work on the file. ErrRead: nobody is, but somebody has locked it for
+// recordLock takes the record locks for writing of n bytes. ErrBusy: somebody is
+// at work on the file. ErrRead: nobody is, but somebody has locked it for
 // reading.
-func (f *Pidfile) work(from, bytes int64) error {
-	err := unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: bytes})
+func (f *Pidfile) recordLock(from, n int64) error {
+	err := f.setLock(unix.F_WRLCK, from, n)
 	if err != unix.EAGAIN && err != unix.EACCES { // POSIX leaves the choice
 		return err
 	}
@@ -166,6 +165,11 @@ func (f *Pidfile) work(from, bytes int64) error {
 		return ErrBusy
 	}
 	return ErrRead
+}
+
+// setLock is F_SETLK of n bytes: F_WRLCK takes the locks, F_UNLCK gives them back.
+func (f *Pidfile) setLock(kind int16, from, n int64) error {
+	return unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: kind, Start: from, Len: n})
 }
 
 // writer finds who is at work: the PID that holds a record lock for writing,
@@ -187,10 +191,10 @@ func (f *Pidfile) conflict(kind int16) (pid int, first int64) {
 	return int(l.Pid), l.Start
 }
 
-// TryLock takes the flock for a start, on a descriptor that the command can
+// Flock takes the flock for a start, on a descriptor that the command can
 // inherit, and none of keep. Whether the path leads to what is locked, Current
 // tells then. ErrLocked: somebody else has the flock.
-func (f *Pidfile) TryLock(keep []int) error {
+func (f *Pidfile) Flock(keep []int) error {
 	switch err := flock(f.lock, unix.LOCK_EX); err {
 	case nil:
 		f.moveLock(keep)
@@ -207,18 +211,18 @@ func (f *Pidfile) TryLock(keep []int) error {
 // and it looks whether the path still leads to it. ErrLocked: a daemon may hold
 // the flock. ErrBusy: another start or stop is at work. ErrMoved: the path does
 // not lead to the file. ErrRead: it does, and the flock is taken, but the
-// record lock cannot be. Keep is that of TryLock. Other errors say that the
+// record lock cannot be. Keep is that of Flock. Other errors say that the
 // file system does not have the two locks.
 func (f *Pidfile) Lock(supervisor bool, keep []int) error {
-	bytes := int64(1)
+	n := int64(1)
 	if supervisor {
-		bytes = bothBytes
+		n = bothBytes
 	}
 	for range 10 {
-		if err := f.TryLock(keep); err != nil {
+		if err := f.Flock(keep); err != nil {
 			return err
 		}
-		err := f.work(startByte, bytes)
+		err := f.recordLock(startByte, n)
 		pid, _ := f.conflict(unix.F_WRLCK)
 		switch {
 		case err == nil, err == ErrRead && pid > 0:
@@ -232,11 +236,11 @@ func (f *Pidfile) Lock(supervisor bool, keep []int) error {
 		// A lock is in the way, but nobody has it, or nobody with a
 		// number. Where flock and record lock are one, as on NFS, it is
 		// our own flock: without that the record lock can be had.
-		f.Unlock()
-		if f.work(startByte, bytes) != nil {
+		f.Unflock()
+		if f.recordLock(startByte, n) != nil {
 			return ErrBusy
 		}
-		f.Publish()
+		f.setLock(unix.F_UNLCK, startByte, n)
 	}
 	return f.unsuitable("one lock where two are needed", nil)
 }
@@ -261,8 +265,9 @@ func flock(fd, how int) error {
 
 // locked tells whether somebody else holds the flock. Nobody does where the
 // file system has no flock. It tries to take the lock, and gives it back at
-// once: a start the lock that it wants, all others a shared one, so that they
-// do not see each other's. Errors are those of flock(2), such as ENOMEM.
+// once: a start an exclusive one, which it wants anyway; all others a shared one,
+// so that two who look at the same moment do not take each other for the daemon.
+// Errors are those of flock(2), such as ENOMEM.
 func (f *Pidfile) locked() (bool, error) {
 	fd, how := f.file, unix.LOCK_SH
 	if f.lock >= 0 {
@@ -287,17 +292,17 @@ func hasNoFlock(err error) bool {
 	return slices.Contains([]error{unix.EBADF, unix.EINVAL, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP}, err)
 }
 
+// is tells whether st is that of this file.
 func (f *Pidfile) is(st *unix.Stat_t) bool {
 	return st.Ino == f.stat.Ino && st.Dev == f.stat.Dev
 }
 
-// Unlock gives the flock back, also for children that have inherited it.
-func (f *Pidfile) Unlock() { unix.Flock(f.lock, unix.LOCK_UN) }
+// Unflock gives the flock back, also for children that have inherited it.
+func (f *Pidfile) Unflock() { unix.Flock(f.lock, unix.LOCK_UN) }
 
-// Publish is called once the PID is in the file: the start is over.
-func (f *Pidfile) Publish() {
-	unix.FcntlFlock(uintptr(f.file), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK, Start: startByte, Len: 1})
-}
+// EndStart lets go of byte 0: the PID is in the file, or this start has failed and
+// its supervisor goes on.
+func (f *Pidfile) EndStart() { f.setLock(unix.F_UNLCK, startByte, 1) }
 
 // Restart begins another run of a supervisor: it takes byte 0 again, and marks
 // the PID in the file as outdated by setting its mtime to 0. If the supervisor
@@ -308,7 +313,8 @@ func (f *Pidfile) Restart() error {
 	if err := f.Current(); err != nil {
 		return err
 	}
-	if err := f.work(startByte, 1); err == ErrBusy {
+	// ErrRead does not matter: no other start gets past byte 1, which is held.
+	if err := f.recordLock(startByte, 1); err == ErrBusy {
 		return err
 	}
 	return unix.Futimes(f.file, make([]unix.Timeval, 2))
@@ -330,9 +336,7 @@ func (f *Pidfile) moveLock(keep []int) {
 	}
 	to, err := unix.FcntlInt(uintptr(f.lock), unix.F_DUPFD_CLOEXEC, lowestLock)
 	for n := lowestLock; err == nil && to > highestLock && n <= highestLock; n++ {
-		flags, _ := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
-		inherited := flags&unix.FD_CLOEXEC == 0 // all that daemonize itself has opened has the flag
-		if inherited && !slices.Contains(keep, n) {
+		if Inherited(n) && !slices.Contains(keep, n) {
 			unix.Close(to)
 			to, err = n, unix.Dup3(f.lock, n, unix.O_CLOEXEC)
 		}
@@ -373,7 +377,7 @@ func (f *Pidfile) Missing() bool {
 // IsAt tells whether another path leads to the same file.
 func (f *Pidfile) IsAt(path string) bool {
 	var st unix.Stat_t
-	entry, err := Resolve(path, false)
+	entry, err := resolve(path, true, false)
 	if err != nil {
 		return false
 	}
@@ -417,6 +421,9 @@ func (f *Pidfile) PID() (int, error) { return ParsePID(f.content) }
 // Restart.
 func (f *Pidfile) outdated() bool { return f.written.Equal(time.Unix(0, 0)) }
 
+// room is how many bytes Reserve makes sure of: a PID with its newline, and some.
+const room = 16
+
 // Reserve empties the file, which is locked by now, makes sure that there is
 // space for a PID in it, and lets everybody read it. Errors are those of
 // write(2): ENOSPC, EDQUOT, EFBIG.
@@ -425,7 +432,7 @@ func (f *Pidfile) Reserve() error {
 		return fmt.Errorf("refused: it belongs to user %s", UserName(int(f.stat.Uid)))
 	}
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < 16 {
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < room {
 		return unix.EFBIG
 	}
 	if len(f.content) > 0 {
@@ -434,11 +441,11 @@ func (f *Pidfile) Reserve() error {
 		}
 		f.content = nil
 	}
-	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, 16) })
+	err := retry(func() error { return unix.Fallocate(f.file, unix.FALLOC_FL_KEEP_SIZE, 0, room) })
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
 		// Then newlines keep the space. For all readers that is an
 		// empty file.
-		f.content = bytes.Repeat([]byte{'\n'}, 16)
+		f.content = bytes.Repeat([]byte{'\n'}, room)
 		_, err = unix.Pwrite(f.file, f.content, 0)
 	}
 	if err == nil {
@@ -484,8 +491,9 @@ func (f *Pidfile) Write(pid int) error {
 func (f *Pidfile) Remove(d *Daemon) error {
 	w := *f       // for writing, if the caller may
 	known := true // by whom it is locked, if it is
-	fd, err := f.Entry.Open(unix.O_RDWR, 0)
-	if err == nil {
+	// Unlocked is why the record locks cannot be had.
+	fd, unlocked := f.Entry.Open(unix.O_RDWR, 0)
+	if unlocked == nil {
 		defer unix.Close(fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -495,24 +503,25 @@ func (f *Pidfile) Remove(d *Daemon) error {
 			return ErrMoved
 		}
 		w.file = fd
-		if err = w.work(startByte, bothBytes); err == ErrBusy {
-			return err
+		if unlocked = w.recordLock(startByte, bothBytes); unlocked == ErrBusy {
+			return ErrBusy
 		}
 	}
 	switch locking := flock(f.file, unix.LOCK_EX); {
 	case locking == nil:
 		defer unix.Flock(f.file, unix.LOCK_UN) // another operand may be the same file
-	case hasNoFlock(locking) && err == nil: // the record locks are all there is
+	case hasNoFlock(locking) && unlocked == nil: // the record locks are all there is
 	case locking != unix.EWOULDBLOCK:
 		return locking
 	default:
-		maker, _ := f.look(f.maker())
-		known = maker.pid != 0
-		same := d.Maker != 0 && (!known || maker.pid == d.Maker)
+		maker := f.maker()
+		known = maker != 0
+		h, _ := f.look(maker)
+		same := d.Maker != 0 && (!known || maker == d.Maker)
 		switch {
-		case !same && d.Reader == 0 && !maker.reader:
+		case !same && d.Reader == 0 && !h.reader:
 			return ErrMoved
-		case err != nil:
+		case unlocked != nil:
 			return ErrLocked
 		}
 	}
@@ -530,7 +539,8 @@ func (f *Pidfile) Remove(d *Daemon) error {
 // is about to end. ErrBusy: it leaves that to a pidkill, which is at work on
 // the file. ErrMoved: somebody has put another file in its place.
 func (f *Pidfile) RemoveOwn() error {
-	if err := f.work(startByte, bothBytes); err == ErrBusy {
+	// ErrRead does not matter: the flock, which is held, keeps starts away.
+	if err := f.recordLock(startByte, bothBytes); err == ErrBusy {
 		return err
 	}
 	return f.unlink()
@@ -575,31 +585,4 @@ func (f *Pidfile) Close() {
 	}
 	f.file, f.lock = -1, -1
 	f.Entry.Close()
-}
-
-// mount is a line of proc_pid_mountinfo(5).
-type mount struct {
-	device  string // of the superblock, as proc_locks(5) writes it: fe:00
-	kind    string // ext4, nfs4, ...
-	options string // of the superblock
-}
-
-// mountOf finds the mount that an open file is on. It is empty where /proc does
-// not tell, as in a chroot whose root is no mount.
-func mountOf(fd int) (m mount) {
-	info, _ := readFile(fmt.Sprintf("%s/self/fdinfo/%d", ProcRoot, fd))
-	id := fdField(info, "mnt_id:")
-	table, _ := readFile(ProcRoot + "/self/mountinfo")
-	for line := range bytes.Lines(table) {
-		before, after, _ := strings.Cut(string(line), " - ") // no field has a blank in it
-		f, super := strings.Fields(before), strings.Fields(after)
-		if len(f) < 3 || f[0] != id || len(super) == 0 {
-			continue
-		}
-		var major, minor int
-		if _, err := fmt.Sscanf(f[2], "%d:%d", &major, &minor); err == nil {
-			m = mount{fmt.Sprintf("%02x:%02x", major, minor), super[0], super[len(super)-1]}
-		}
-	}
-	return m
 }

@@ -15,31 +15,30 @@ type Identity struct {
 }
 
 // noGroup is the group of a user who has no entry in /etc/passwd: the kernel's
-// own number for one that is nobody's (overflowgid).
+// overflowgid, which stands for a group without a number.
 const noGroup = 65534
 
 // identityOf is the user who owns something, with the groups that /etc knows.
 func identityOf(uid int) *Identity {
 	id := &Identity{UID: uid, GID: noGroup}
-	text := IDText(uid)
-	if u, err := LookupUser(text); err == nil && u.UID == uid && u.Name != text {
+	if u, err := LookupUser(IDText(uid)); err == nil && u.UID == uid && u.GID != -1 {
 		id.GID = u.GID
 		id.Groups, _ = SupplementaryGroups(u.Name, u.GID)
 	}
 	return id
 }
 
-// User IDs that no process has: nearly the last, (uid_t)-3, and one that a user
-// namespace of only 65536 has too.
-const nobodys, nobodysHere = -3, 1<<16 - 3
+// unusedUID is a user ID that no process has, (uid_t)-3, and unusedUID16 one that a
+// user namespace of only 65536 has too.
+const unusedUID, unusedUID16 = -3, 1<<16 - 3
 
 // Do calls f with the rights of this user and no capability, so that the
 // kernel allows what it would allow that user: opening files, and sending
 // signals. The caller is root. A nil Identity is the caller's own rights.
 //
 // Only the thread that f runs on has these rights, and it ends with f; what f
-// starts as a goroutine does not have them. The real user ID there is nobody's,
-// the saved one root's: as the sender of a signal such a thread may do what the
+// starts as a goroutine does not have them. The real user ID there is one that
+// no process has, the saved one root's: as the sender of a signal such a thread may do what the
 // user may, but the user may neither stop nor kill it. (Kill(2) looks at real
 // and effective ID of the sender, at real and saved ID of the receiver.)
 func (id *Identity) Do(f func() error) error {
@@ -47,9 +46,9 @@ func (id *Identity) Do(f func() error) error {
 		return f()
 	}
 	return onThread(func() error {
-		err := id.assume(nobodys, 0)
+		err := id.assume(unusedUID, 0)
 		if err == unix.EINVAL {
-			err = id.assume(nobodysHere, 0)
+			err = id.assume(unusedUID16, 0)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot take on the rights of user %s: %w", Escape(UserName(id.UID)), err)

@@ -78,7 +78,7 @@ func (c *config) detach() (status int, err error) {
 			// When daemonize returns, the copy is to be reaped: the command has init
 			// for its parent then, and an init that reaps nobody, as a container's
 			// may be, gets no zombie of daemonize's.
-			how, err := posix.Reap(pid)
+			how, err := posix.WaitChild(pid)
 			switch {
 			case by != nil && how.Signaled(): // a supervisor, even after it told
 				die(by.(unix.Signal))

@@ -3,12 +3,13 @@
 // does on its command line and on standard error.
 //
 // The boundary: a function belongs here when two programs call it, or when it
-// talks to the kernel. It returns; it never prints, exits or decides on a
-// policy. Statuses are named here, and given out by each program's run.
+// talks to the kernel. It returns; it writes only to a Writer that it is given,
+// never exits, and decides on no policy. Statuses are named here, and given out by each program's run.
 //
 // Linux alone is supported: what the programs promise rests on pidfds, /proc,
-// close_range(2) and lock queries, which other systems do not have. All of that
-// is in *_linux.go; the files without a suffix would compile anywhere.
+// close_range(2) and lock queries, which other systems do not have. What calls the
+// kernel is in *_linux.go; the other files are text, numbers and tables, and fd.go,
+// read(2) and write(2).
 //
 // The files, by the question that each answers:
 //
@@ -20,7 +21,7 @@
 //	                        uid_linux (a thread with a user's), passwd
 //	which processes?        process, process_linux (the table), handle_linux
 //	                        (one pinned)
-//	how are they started?   spawn_linux, signal_linux
+//	how are they started?   spawn_linux, signal_linux, sigaction_linux
 //	how are they ended?     group_linux
 //	how are ends awaited?   Handle.Wait for one process, Group.Wait for a
 //	                        group, Await for many sets at once (watch_linux)

@@ -58,7 +58,7 @@ func AppendEscaped(dst []byte, s string, utf8OK bool) []byte {
 // nor what Unicode has not assigned, nor those whose width depends on the
 // terminal: joining jamo, variation selectors, flags and skin tones.
 func Printable(r rune) bool {
-	return unicode.IsPrint(r) && !within(unsure[:], r)
+	return unicode.IsPrint(r) && !within(unsure, r)
 }
 
 // Width is the number of terminal cells that printable text takes: 2 for a wide
@@ -90,7 +90,7 @@ func cellsOf(r rune) int {
 		return 1
 	case unicode.In(r, unicode.Mn, unicode.Me):
 		return 0
-	case within(wide[:], r):
+	case within(wide, r):
 		return 2
 	}
 	return 1
@@ -105,14 +105,14 @@ func within(ranges []rune, r rune) bool {
 
 // unsure holds the characters that print, but in a width that depends on the
 // terminal.
-var unsure = [...]rune{
+var unsure = []rune{
 	0x34f, 0x34f, 0x115f, 0x11ff, 0x3164, 0x3164, 0xd7b0, 0xd7ff, 0xfe00, 0xfe0f,
 	0xffa0, 0xffa0, 0x1f1e6, 0x1f1ff, 0x1f3fb, 0x1f3ff, 0xe0100, 0xe01ef,
 }
 
 // wide holds the characters of East Asian Width W and F (Unicode UAX 11);
-// gaps that hold nothing printable are closed.
-var wide = [...]rune{
+// gaps that hold nothing printable are closed. Planes 2 and 3 are wide as a whole.
+var wide = []rune{
 	0x1100, 0x115f, 0x231a, 0x231b, 0x2329, 0x232a, 0x23e9, 0x23ec,
 	0x23f0, 0x23f0, 0x23f3, 0x23f3, 0x25fd, 0x25fe, 0x2614, 0x2615,
 	0x2648, 0x2653, 0x267f, 0x267f, 0x2693, 0x2693, 0x26a1, 0x26a1,
@@ -132,5 +132,5 @@ var wide = [...]rune{
 	0x1f57a, 0x1f57a, 0x1f595, 0x1f596, 0x1f5a4, 0x1f5a4, 0x1f5fb, 0x1f64f,
 	0x1f680, 0x1f6c5, 0x1f6cc, 0x1f6cc, 0x1f6d0, 0x1f6d2, 0x1f6d5, 0x1f6df,
 	0x1f6eb, 0x1f6ec, 0x1f6f4, 0x1f6fc, 0x1f7e0, 0x1f7f0, 0x1f90c, 0x1f93a,
-	0x1f93c, 0x1f945, 0x1f947, 0x1f9ff, 0x1fa70, 0x1faf6, 0x20000, 0x3134a,
+	0x1f93c, 0x1f945, 0x1f947, 0x1f9ff, 0x1fa70, 0x1faf8, 0x20000, 0x3fffd,
 }

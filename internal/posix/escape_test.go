@@ -60,11 +60,14 @@ func TestEscape(t *testing.T) {
 func TestWidth(t *testing.T) {
 	for text, cells := range map[string]int{
 		"": 0, "abc": 3, "é": 1, "e\u0301": 1, "日本": 4, "ｱ": 1, "Ａ": 2, "한": 2, "😀": 2,
-		"─": 1, "⌚": 2, "⌘": 1, "\u3042\u3099": 2, "𠀀": 2,
+		"─": 1, "⌚": 2, "⌘": 1, "\u3042\u3099": 2, "𠀀": 2, "\U00031350": 2, "\U0001faf8": 2,
 	} {
 		if got := Width([]byte(text)); got != cells {
 			t.Errorf("%s: %d cells, want %d", text, got, cells)
 		}
+	}
+	if unicode.Version != "15.0.0" {
+		t.Errorf("wide is of Unicode 15.0, what prints is of %s: look at it again", unicode.Version)
 	}
 	for i := 2; i < len(wide); i += 2 {
 		if wide[i] <= wide[i-1] || wide[i] > wide[i+1] {

@@ -2,7 +2,7 @@ package posix
 
 import "golang.org/x/sys/unix"
 
-// FD is an open descriptor as a Writer. Unlike os.File it never turns a
+// FD is an open descriptor as an io.Writer. Unlike os.File it never turns a
 // closed pipe into SIGPIPE, so that nobody's closed terminal decides how far
 // a program gets.
 type FD int

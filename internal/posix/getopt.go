@@ -73,8 +73,8 @@ var (
 
 // Parse reads a command line and sets what its options say. The operands that
 // it returns are a tail of args. The error is for Answer: it says in one line
-// what is wrong, or that -h or -V is given. These two only want the options to
-// be right, not the operands, or that what is given goes together.
+// what is wrong, or that -h or -V is given. For these the options must be
+// well-formed; operands, and which options go together, are not looked at.
 func (u *Utility) Parse(args []string) (operands []string, err error) {
 	var help, version bool
 	all, operands, guarded, err := getopt(u.options(&help, &version), args)

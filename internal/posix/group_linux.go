@@ -2,15 +2,13 @@ package posix
 
 import (
 	"errors"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Group is a process group, known by its leader where that still is there.
+// Group is a process group. Leader, if it is not nil, pins the process that leads
+// it: a signal through that reaches no later group of the same number (Linux 6.9).
 type Group struct {
 	ID     int
 	Leader *Handle // nil: it was gone from the start
@@ -33,7 +31,8 @@ func (g *Group) Signal(sig unix.Signal) error {
 }
 
 // Empty tells, without looking through the process table, that nothing is
-// left, not even a zombie. False says nothing.
+// left, not even a zombie. False does not mean that somebody lives: a zombie counts,
+// and so does whoever may not be signalled.
 func (g *Group) Empty() bool {
 	return g.Signal(0) == unix.ESRCH
 }
@@ -98,49 +97,4 @@ func (g *Group) End(steps []Step, wait func(time.Duration) bool) bool {
 		}
 	}
 	return false
-}
-
-// EveryPID is PIDs, and where /proc hides the processes of others (proc(5),
-// hidepid), init first of all, whatever number the kernel knows: threads too.
-func EveryPID() ([]int, error) {
-	pids, err := PIDs()
-	if err != nil || pids[0] == 1 {
-		return pids, err
-	}
-	most := MaxPID
-	if text, err := os.ReadFile(ProcRoot + "/sys/kernel/pid_max"); err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			most = min(most, n)
-		}
-	}
-	pids = pids[:0]
-	for pid := 1; pid <= most; pid++ {
-		if _, err := unix.Getpgid(pid); err != unix.ESRCH {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
-}
-
-// Children are the processes that a thread of pid is the parent of. Not every
-// kernel can tell: proc_pid_task(5), children.
-func Children(pid int) (list []int, err error) {
-	task := ProcRoot + "/" + strconv.Itoa(pid) + "/task"
-	tids := []int{pid}
-	var st unix.Stat_t // a directory has a link to it from each in it
-	if unix.Stat(task, &st) != nil || st.Nlink != 3 {
-		if tids, err = numbersIn(task, make([]byte, 4096)); err != nil {
-			return nil, err
-		}
-	}
-	for _, tid := range tids {
-		text, err := readFile(task + "/" + strconv.Itoa(tid) + "/children")
-		if err != nil {
-			return nil, err
-		}
-		for child, b, ok := number(text); ok; child, b, ok = number(b) {
-			list = append(list, int(child))
-		}
-	}
-	return list, nil
 }

@@ -109,8 +109,8 @@ func (h *Handle) signalBy(flags int, sig unix.Signal) (done bool, err error) {
 
 // keepsNumber tells, without a pidfd, whether the number still is the process's.
 func (h *Handle) keepsNumber() bool {
-	stat, err := ReadStat(h.PID)
-	return err != nil && h.Start == 0 || err == nil && stat.Start == h.Start
+	stat, _ := ReadStat(h.PID) // where /proc hides the process, Start is 0, as it was before
+	return stat.Start == h.Start
 }
 
 // Exited tells whether the process has ended, reaped or not. A zombie leader
@@ -162,7 +162,7 @@ func (h *Handle) Reap() (status unix.WaitStatus, err error) {
 	if err != nil || pid == h.PID {
 		return status, err
 	}
-	line, err := readFile(ProcRoot + "/" + strconv.Itoa(h.PID) + "/stat")
+	line, err := readFile(procDir(h.PID) + "/stat")
 	if err != nil {
 		return 0, err
 	}
@@ -210,9 +210,9 @@ func waitAny(handles []*Handle, d time.Duration) {
 // 32-bit CPUs. The kernel refuses the negative number that more would become.
 const longestPoll = math.MaxInt32 * time.Second
 
-// poll is ppoll(2), whose clock is finer than poll's millisecond. A signal
-// ends it early, as the time would, and so do 68 years: callers that want to
-// wait longer look at the clock and call again.
+// poll is ppoll(2), whose clock is finer than poll's millisecond. It may return
+// early, by a signal or after longestPoll (68 years): callers look at the clock and
+// call again.
 func poll(fds []unix.PollFd, d time.Duration) int {
 	ts := unix.NsecToTimespec(min(max(0, d), longestPoll).Nanoseconds())
 	n, _ := unix.Ppoll(fds, &ts, nil)

@@ -40,7 +40,7 @@ func (f *Pidfile) look(pid int) (h holder, readable bool) {
 		return h, false
 	}
 	defer unix.Close(dir)
-	fds, err := numbers(dir, make([]byte, 4096))
+	fds, err := idsOf(dir)
 	link := make([]byte, unix.PathMax)
 	var buf [bufSize]byte
 	for _, fd := range fds {

@@ -18,13 +18,58 @@ import (
 // PIDs lists the processes that /proc shows, in ascending order. That there are
 // none is an error: then /proc is something else.
 func PIDs() ([]int, error) {
-	list, err := numbersIn(ProcRoot, make([]byte, 1<<15))
+	list, err := idsIn(ProcRoot)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: ProcRoot, Err: err}
 	}
 	list = slices.DeleteFunc(list, func(n int) bool { return n == 0 }) // no process's number
 	if len(list) == 0 {
 		return nil, &os.PathError{Op: "read", Path: ProcRoot, Err: errors.New("no processes: not mounted?")}
+	}
+	return list, nil
+}
+
+// EveryPID lists all processes in ascending order. Where /proc hides those of others
+// (hidepid, proc(5)), and so process 1, the kernel is asked for every number
+// instead: then threads are listed too.
+func EveryPID() ([]int, error) {
+	pids, err := PIDs()
+	if err != nil || pids[0] == 1 {
+		return pids, err
+	}
+	most := MaxPID
+	text, _ := readFile(ProcRoot + "/sys/kernel/pid_max")
+	if n, _, ok := number(text); ok {
+		most = min(most, int(n))
+	}
+	pids = pids[:0]
+	for pid := 1; pid <= most; pid++ {
+		if _, err := unix.Getpgid(pid); err != unix.ESRCH {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// Children are the processes that a thread of pid is the parent of. Not every
+// kernel can tell: proc_pid_task(5), children.
+func Children(pid int) (list []int, err error) {
+	task := procDir(pid) + "/task"
+	tids := []int{pid}
+	var st unix.Stat_t // 2 links, and one more for each thread: 3 is the first thread alone
+	if unix.Stat(task, &st) != nil || st.Nlink != 3 {
+		if tids, err = idsIn(task); err != nil {
+			return nil, err
+		}
+	}
+	for _, tid := range tids {
+		text, err := readFile(task + "/" + strconv.Itoa(tid) + "/children")
+		if err != nil {
+			return nil, err
+		}
+		for child, b, ok := number(text); ok; child, b, ok = number(b) {
+			list = append(list, int(child))
+		}
 	}
 	return list, nil
 }
@@ -141,7 +186,7 @@ func (p *Process) fill(fields Fields) {
 // far as they can be read. What belongs to the process is copied from it.
 func ThreadRows(p *Process) (rows []Process) {
 	task := procDir(p.PID) + "/task"
-	tids, _ := numbersIn(task, make([]byte, 4096))
+	tids, _ := idsIn(task)
 	for _, tid := range tids {
 		t, err := readStat(task + "/" + strconv.Itoa(tid))
 		if tid != p.PID && err == nil {
@@ -155,11 +200,10 @@ func ThreadRows(p *Process) (rows []Process) {
 // ThreadGroup is the process that a thread belongs to, Tgid in
 // proc_pid_status(5), or 0 if there is no such thread.
 func ThreadGroup(tid int) (pid int) {
-	status, _ := os.ReadFile(procDir(tid) + "/status")
+	status, _ := readFile(procDir(tid) + "/status")
 	_, line, _ := bytes.Cut(status, []byte("\nTgid:\t"))
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	pid, _ = strconv.Atoi(string(line))
-	return pid
+	n, _, _ := number(line)
+	return int(n)
 }
 
 // bufSize holds most files of /proc, so that one read has all of it; mostBytes
@@ -195,18 +239,19 @@ func vanished(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 }
 
-// numbersIn lists the numeric names in a directory.
-func numbersIn(path string, buf []byte) ([]int, error) {
+// idsIn lists the numeric names in a directory.
+func idsIn(path string) ([]int, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	return numbers(fd, buf)
+	return idsOf(fd)
 }
 
-// numbers lists the numeric names in an open directory.
-func numbers(fd int, buf []byte) (list []int, err error) {
+// idsOf lists the numeric names in an open directory.
+func idsOf(fd int) (list []int, err error) {
+	buf := make([]byte, 1<<13)
 	for {
 		n, err := unix.Getdents(fd, buf)
 		if err != nil || n == 0 {
@@ -238,7 +283,7 @@ func Describe(pid int) string {
 		name = `"` + strings.ReplaceAll(name, `"`, `\"`) + `"`
 	}
 	var st unix.Stat_t
-	if unix.Stat(fmt.Sprintf("%s/%d", ProcRoot, pid), &st) != nil {
+	if unix.Stat(procDir(pid), &st) != nil {
 		return fmt.Sprintf("%d (%s)", pid, name)
 	}
 	return fmt.Sprintf("%d (%s, user %s)", pid, name, UserName(int(st.Uid)))

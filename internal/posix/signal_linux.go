@@ -16,18 +16,16 @@ const (
 	sigIgnore  = 1 // SIG_IGN
 )
 
+// rtSigaction is rt_sigaction(2). It can fail for KILL and STOP alone, which always
+// have the default action; old stays 0 then.
 func rtSigaction(sig unix.Signal, act, old *sigaction) {
-	// It can only fail for KILL and STOP, which always have the default.
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), sigsetSize, 0, 0)
 }
 
-// QuitQuietly gives SIGQUIT back its default action, if the caller had not
-// ignored it: the Go runtime would print every goroutine's stack.
-func QuitQuietly() {
-	if !ignored(unix.SIGQUIT) {
-		ResetSignal(unix.SIGQUIT)
-	}
-}
+// QuitQuietly gives SIGQUIT its default action: the Go runtime would print every
+// goroutine's stack. It has caught the signal even where the caller ignored it, and
+// does not tell.
+func QuitQuietly() { ResetSignal(unix.SIGQUIT) }
 
 // ResetSignal gives a signal its default action, behind the runtime's back.
 func ResetSignal(sig unix.Signal) {
@@ -47,9 +45,9 @@ func ignored(sig unix.Signal) bool {
 	return old[handlerWord] == sigIgnore
 }
 
-// resetSignals gives every ignored signal its default disposition; caught
-// ones get theirs from execve(2). It goes past 34, where the runtime stops
-// looking, and over HUP, INT and TSTP, which it leaves ignored in children.
+// resetSignals gives every ignored signal its default action; execve(2) does so
+// for caught ones. The runtime catches most of what the caller ignored, but not
+// HUP, INT, CONT, TSTP, TTIN, TTOU, 32 and 34 (initsig in its signal_unix.go).
 func resetSignals() {
 	for sig := unix.Signal(1); sig <= rtmax; sig++ {
 		if ignored(sig) {

@@ -14,15 +14,16 @@ import (
 // no other descriptor, no ignored signal, no blocked signal.
 type Command struct {
 	Path    string
-	Argv    []string
-	Env     []string
-	Files   [3]int // become descriptors 0, 1 and 2
-	Inherit []int  // further descriptors that stay open under their numbers
+	Argv    []string // with argv[0]
+	Env     []string // all of it
+	Files   [3]int   // become descriptors 0, 1 and 2; each is that number itself, or above 2
+	Inherit []int    // further descriptors that stay open under their numbers
 }
 
 // Spawn starts the command as the leader of a new process group in the
-// caller's session and returns once execve(2) has succeeded. Its error is an
-// errno of that call, or of the fork.
+// caller's session and returns once execve(2) has succeeded. An error that is a
+// bare errno is that of execve(2), the fork or the signal mask; any other says
+// which descriptor could not be made ready.
 func (c *Command) Spawn() (pid int, err error) {
 	if err := c.CloseOthers(); err != nil {
 		return 0, err
@@ -42,18 +43,18 @@ func (c *Command) Spawn() (pid int, err error) {
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
-	IgnoreFileSizeSignal() // as before resetForExec
-	for _, fd := range c.Inherit {
+	IgnoreFileSizeSignal()         // as before resetForExec
+	for _, fd := range c.Inherit { // so that nothing started later gets one by accident
 		unix.CloseOnExec(fd)
 	}
 	return pid, err
 }
 
-// clearOfInherited returns Files for ForkExec, which overwrites the few numbers
-// above the highest of them. Where the command is to inherit one of those, the
-// file with the highest number is duplicated above all that is inherited. The
-// caller closes the duplicate, above, if it is not -1. (To do so always would
-// be slow: from 64 on the kernel makes room for more descriptors.)
+// clearOfInherited returns Files for ForkExec. Its child puts a pipe, and files that
+// are in each other's way, on the numbers just above max(3, Files), and would
+// overwrite an inherited descriptor there. Then the file with the highest number is
+// duplicated above all that is inherited; the caller closes that, above, unless it
+// is -1. (To do so always would be slow: from 64 on the kernel makes room for more.)
 func (c *Command) clearOfInherited() (files []uintptr, above int, err error) {
 	files = []uintptr{uintptr(c.Files[0]), uintptr(c.Files[1]), uintptr(c.Files[2])}
 	highest := slices.Max(c.Files[:])
@@ -73,7 +74,7 @@ func (c *Command) clearOfInherited() (files []uintptr, above int, err error) {
 // Detach starts the command as the leader of a new session, as a copy of the
 // caller: with its standard streams, signals and mask, and every descriptor
 // that the caller has not marked to be closed. Files and Inherit do not count.
-// Errors are those of Spawn.
+// Its error is the errno of execve(2) or of the fork.
 func (c *Command) Detach() (pid int, err error) {
 	return syscall.ForkExec(c.Path, c.Argv, &syscall.ProcAttr{
 		Env:   c.Env,
@@ -96,7 +97,7 @@ func (c *Command) Exec() error {
 	}
 	defer unix.Dup3(stderr, 2, 0)
 	for i, fd := range c.Files {
-		// dup3(2) refuses equal numbers, and then the flag may be set.
+		// dup3(2) refuses equal numbers: it is in its place, and only has to stay open.
 		if err := unix.Dup3(fd, i, 0); err == unix.EINVAL {
 			unix.FcntlInt(uintptr(i), unix.F_SETFD, 0)
 		} else if err != nil {
@@ -132,7 +133,7 @@ func (c *Command) CloseOthers() error {
 func resetForExec() error {
 	resetSignals()
 	// To tie a goroutine to its thread has the runtime start another one: that
-	// is done only where it is needed.
+	// is done only where it is needed. It stays tied, as the mask is the thread's.
 	var mask, none unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &mask); err != nil {
 		return err
@@ -167,15 +168,15 @@ func Inherited(fd int) bool {
 // openFiles lists the open descriptors from 3 on. Its own is among them, and
 // closed again.
 func openFiles() ([]int, error) {
-	fds, err := numbersIn(ProcRoot+"/self/fd", make([]byte, 4096))
+	fds, err := idsIn(ProcRoot + "/self/fd")
 	if err != nil {
 		err = fmt.Errorf("%s/self/fd: %w", ProcRoot, err)
 	}
 	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 3 }), err
 }
 
-// Reap waits for a child to end, and takes its exit status or signal.
-func Reap(pid int) (status unix.WaitStatus, err error) {
+// WaitChild waits for a child to end, and takes its exit status or signal.
+func WaitChild(pid int) (status unix.WaitStatus, err error) {
 	err = retry(func() error {
 		_, err := unix.Wait4(pid, &status, 0, nil)
 		return err

@@ -15,7 +15,7 @@ const (
 	StatusNotRunning = 1 // pidkill -m, -s, -0: not running
 	StatusNoMatch    = 1 // pgtree: a target matched nothing
 
-	StatusUsage = 2
+	StatusUsage = 2 // wrong options or operands
 
 	StatusEnded    = 3 // daemonize -w, -n: the command ended too early
 	StatusSurvived = 3 // pidkill: something survived
@@ -26,8 +26,8 @@ const (
 
 	StatusTimeout    = 124 // daemonize -n: not ready in time
 	StatusFailed     = 125 // daemonize itself failed
-	StatusCannotExec = 126
-	StatusNotFound   = 127
+	StatusCannotExec = 126 // daemonize: the command was found, but cannot be executed
+	StatusNotFound   = 127 // daemonize: the command was not found
 )
 
 // Version of the suite, stamped by the linker.

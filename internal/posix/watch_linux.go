@@ -12,7 +12,7 @@ import (
 // costs a few system calls, however large the set is, and no limit on
 // descriptors is met.
 type Watch struct {
-	Has   func(*Handle) bool    // whether a process is in the set
+	Has   func(*Handle) bool    // whether a process is in the set; its Start and Kernel may not be known yet
 	Group *Group                // all of the set is in this group; nil: List tells who it is
 	List  func() ([]int, error) // who is in the set now, zombies too
 	Known []int                 // members to look at before the set is listed, the last one first

@@ -58,6 +58,26 @@ test_teardown() {
     return 1
 }
 
+# fuse DIRECTORY UID [HOW]: makes the directory, and mounts such a file system of
+# that user's there (fuse.py). Unmount is for the test's teardown.
+fuse() {
+    need_python
+    [[ -c /dev/fuse ]] || skip "needs /dev/fuse"
+    mkdir "$1"
+    chown "$2" "$1"
+    mkfifo hold
+    mount=$T/$1
+    "$PYTHON" "$BATS_TEST_DIRNAME/fuse.py" "$mount" "${@:2}" <>hold >mounted 2>&1 3>&- &
+    servers=$!
+    eventually 10 test -s mounted
+    [[ $(<mounted) == mounted ]] || skip "$(<mounted)"
+}
+unmount() {
+    local pid
+    for pid in ${servers-}; do kill "$pid" 2>/dev/null || :; done
+    while umount -l "${mount:-$T/none}" 2>/dev/null; do :; done # a mount whose program was killed
+}
+
 # fail MESSAGE...: the reason, and the end of the test.
 fail() {
     echo "$*" >&2

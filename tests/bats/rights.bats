@@ -21,9 +21,7 @@ setup() {
 }
 
 teardown() {
-    local pid
-    for pid in ${servers-}; do kill "$pid" 2>/dev/null || :; done
-    while umount -l "${mount:-$T/none}" 2>/dev/null; do :; done # a mount of its program's that has been killed
+    unmount
     test_teardown
 }
 
@@ -53,20 +51,6 @@ refused() { # TEXT ARGUMENT...
     # shellcheck disable=SC2053 # a pattern
     [[ $stderr == "daemonize: "$1* && $stderr != *$'\n'* ]] || fail "$stderr"
     eventually 10 nothing_left
-}
-
-# fuse DIRECTORY [HOW]: mounts such a file system of the user's.
-fuse() {
-    need_python
-    [[ -c /dev/fuse ]] || skip "needs /dev/fuse"
-    mkdir "$1"
-    chown "$user" "$1"
-    mkfifo hold
-    mount=$T/$1
-    "$PYTHON" "$BATS_TEST_DIRNAME/fuse.py" "$mount" "$user" "${@:2}" <>hold >mounted 2>&1 3>&- &
-    servers=$!
-    eventually 10 test -s mounted
-    [[ $(<mounted) == mounted ]] || skip "$(<mounted)"
 }
 
 @test "root's log that somebody has made before, in a directory for all" {
@@ -209,7 +193,7 @@ END
 }
 
 @test "a file system that never answers: root's start can be interrupted, and leaves nothing" {
-    fuse theirs/m mute
+    fuse theirs/m "$user" mute
     for args in "-c theirs/m sleep 1000" "theirs/m/run"; do
         # shellcheck disable=SC2086
         daemonize -u "$user:$user" -w 0 -p app.pid -l app.lock $args 3>&- 2>messages &
@@ -278,7 +262,7 @@ signal.pause()' 3>&- &
 }
 
 @test "on a file system that only its user may enter, -c and the command are found" {
-    fuse theirs/m
+    fuse theirs/m "$user"
     run ! ls theirs/m # not even root
     daemonize_u -p app.pid -o out -c theirs/m theirs/m/run
     eventually 10 test -s out
@@ -471,7 +455,7 @@ kill_refused() {
 }
 
 @test "a FUSE mount is its user's, also if it says that all in it is root's" {
-    fuse mine/m root
+    fuse mine/m "$user" root
     run ! timeout 20 pidkill mine/m/run
     run --separate-stderr -125 timeout 20 daemonize -p mine/m/new sleep 1000
     [[ $stderr == "daemonize: mine/m/new: refused: mine/m belongs to user $user, "* ]] || fail "$stderr"

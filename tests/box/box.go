@@ -29,7 +29,7 @@ const Dir = "/run/box"
 // Enter returns in the box, and in Dir. Outside it runs the program once more
 // in a box, and ends as that one does.
 func Enter() {
-	if os.Getenv(mark) == "" {
+	if !Inside() {
 		os.Exit(Run(os.Stdout, os.Args[1:]...))
 	}
 	if err := furnish(); err != nil {
@@ -69,7 +69,7 @@ func Run(stdout io.Writer, args ...string) (status int) {
 		Pdeathsig:  unix.SIGKILL,
 	}
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode()
 	}
 	if err != nil {

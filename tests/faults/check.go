@@ -174,6 +174,9 @@ func newBench(bin string) (*bench, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", program, err)
 		}
+		if symbols.LookupFunc(statReader) == nil {
+			return nil, fmt.Errorf("%s has no function %s", program, statReader)
+		}
 		b.tracers[name] = &tracer{program: program, symbols: symbols}
 	}
 	var err error
@@ -186,8 +189,8 @@ func newBench(bin string) (*bench, error) {
 }
 
 // profile is the calls of an undisturbed run.
-func (b *bench) profile(s *scenario) []call {
-	b.try(s, fault{}, &counts{})
+func (b *bench) profile(s *scenario, c *counts) []call {
+	b.try(s, fault{}, c)
 	return b.tracers[s.program].profile
 }
 
@@ -213,7 +216,7 @@ func (b *bench) try(s *scenario, f fault, c *counts) hit {
 	}
 	switch {
 	case !o.hit.done, o.hit.exempt:
-		c.Exempt++
+		c.Passed++
 	case f.kind == kill:
 		c.Killed++
 	case f.kind == stop:
@@ -242,25 +245,24 @@ func describe(status unix.WaitStatus) string {
 // clear makes the next run independent of the last.
 func (b *bench) clear() {
 	box.KillAll(b.victim)
-	b.reap()
+	reap()
 	left, _ := filepath.Glob("/run/daemonize.*")
 	for _, path := range append(left, pidfile, lockfile, "log", "errs", "again") {
 		os.RemoveAll(path)
 	}
 }
 
-func (b *bench) reap() {
-	for {
-		var status unix.WaitStatus
-		if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); err != nil || pid <= 0 {
-			return
-		}
+// reap takes the status of all that have ended: children, and orphans, as this is
+// their init.
+func reap() {
+	for pid := 1; pid > 0; {
+		pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil) // 0: none has ended, -1: there is none
 	}
 }
 
 // check is what must hold after any run.
 func (b *bench) check(s *scenario, f fault, o *outcome) error {
-	b.reap()
+	reap()
 	if row, err := box.Stat(b.victim); err != nil || row.Zombie() || row.State == 'T' {
 		return errors.New("a process that is none of its business was signalled")
 	}
@@ -580,6 +582,9 @@ func (b *bench) reachable(s *scenario, f fault, o *outcome) error {
 	}
 	if still := box.Nothing(b.victim); still != nil {
 		return fmt.Errorf("out of pidkill's reach: %s (it said %q)", box.Names(still...), text)
+	}
+	if _, err := os.Lstat(pidfile); errors.Is(err, os.ErrNotExist) {
+		return nil // a start meets nothing then: scenario "-p"
 	}
 	if status, text := plain(b.daemonize, "-p", pidfile, "sleep", "1000"); status != 0 {
 		return fmt.Errorf("then daemonize: status %d: %s", status, text)

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // Offsets in struct user, ptrace(2): 8 bytes for each register.
 const (
@@ -31,10 +27,3 @@ func framePointer(tid int) uint64 {
 }
 
 func returnAddress(tid int, sp uint64) uint64 { return peek(tid, sp) }
-
-func peek(tid int, address uint64) (word uint64) {
-	if address != 0 {
-		ptrace(unix.PTRACE_PEEKDATA, tid, uintptr(address), uintptr(unsafe.Pointer(&word)))
-	}
-	return word
-}

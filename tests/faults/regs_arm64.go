@@ -42,10 +42,3 @@ func returnAddress(tid int, _ uint64) uint64 {
 	unix.PtraceGetRegSetArm64(tid, ntPrstatus, &regs)
 	return regs.Regs[30]
 }
-
-func peek(tid int, address uint64) (word uint64) {
-	if address != 0 {
-		ptrace(unix.PTRACE_PEEKDATA, tid, uintptr(address), uintptr(unsafe.Pointer(&word)))
-	}
-	return word
-}

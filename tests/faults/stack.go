@@ -6,6 +6,9 @@ import (
 	"debug/elf"
 	"debug/gosym"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // symbols names the functions of a Go program. The table for that is there
@@ -47,6 +50,14 @@ func (s *symbols) stack(tid int, pc, sp uint64, most int) (names []string) {
 		fp = next
 	}
 	return names
+}
+
+// peek is a word of a thread's memory, 0 where there is none.
+func peek(tid int, address uint64) (word uint64) {
+	if address != 0 {
+		ptrace(unix.PTRACE_PEEKDATA, tid, uintptr(address), uintptr(unsafe.Pointer(&word)))
+	}
+	return word
 }
 
 // runtimes tells whether Go's runtime makes the call on its own account, for

@@ -96,7 +96,7 @@ type call struct {
 	runtime bool // the runtime's own
 }
 
-// deadline is for a whole run, and more than the programs ever wait.
+// deadline is for a whole run: more than any of the scenarios waits (20 s, for -n).
 const deadline = box.Patience
 
 const traceOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
@@ -355,6 +355,9 @@ func canFail(nr uint64, errno unix.Errno) bool {
 	return !limited || slices.Contains(list, errno)
 }
 
+// statReader is the function that reads the row of a process.
+const statReader = "procgroup/internal/posix.readStat"
+
 // impossible are errors that a call cannot have with such arguments, and some
 // that are no errors but an answer.
 func (h *hit) impossible(errno unix.Errno) bool {
@@ -366,9 +369,9 @@ func (h *hit) impossible(errno unix.Errno) bool {
 			return errno != unix.EINTR
 		}
 		fallthrough
-	case unix.SYS_OPENAT, unix.SYS_NEWFSTATAT:
+	case unix.SYS_OPENAT:
 		// In /proc: a process that is hidden from the caller.
-		return errno == unix.EPERM && slices.Contains(h.stack, "procgroup/internal/posix.(*reader).stat")
+		return errno == unix.EPERM && slices.Contains(h.stack, statReader)
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		if h.nr == unix.SYS_FCNTL && slices.Contains([]uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL}, h.args[1]) {
 			return true // of a descriptor that is open
@@ -391,12 +394,7 @@ func plain(program string, args ...string) (status int, stderr string) {
 	for err = unix.EINTR; err == unix.EINTR; {
 		_, err = unix.Wait4(pid, &how, 0, nil)
 	}
-	for { // what came to init
-		var ws unix.WaitStatus
-		if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); err != nil || pid <= 0 {
-			break
-		}
-	}
+	reap()
 	text, _ := os.ReadFile(errorFile)
 	switch {
 	case err != nil:

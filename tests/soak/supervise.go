@@ -299,11 +299,7 @@ func (w *worker) failsAlone(s *slot, limited bool) {
 		if status != 0 {
 			w.broken("start of a command that fails: status %d: %s", status, output)
 		}
-		for end := time.Now().Add(box.Patience); len(w.copies(s)) > 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				w.broken("a command that fails is not given up")
-			}
-		}
+		w.eventually("is a command that fails given up", func() bool { return len(w.copies(s)) == 0 })
 		w.expectNone(s, "a command that was given up")
 		return
 	}

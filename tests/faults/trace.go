@@ -39,6 +39,8 @@ const (
 func (f fault) String() string {
 	name, whose, after := unix.ErrnoName(f.errno), "", ""
 	switch f.kind {
+	case nothing:
+		return "no fault"
 	case kill:
 		name = "KILL"
 	case stop:

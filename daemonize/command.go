@@ -28,7 +28,7 @@ func (j *job) locate() error {
 // find finds out which files the command's name may mean.
 func (j *job) find() (err error) {
 	path, _ := getenv(j.command.Env, "PATH")
-	j.files, err = candidates(j.config.command[0], path)
+	j.files, err = candidates(j.config.command[0], path, j.cwd)
 	j.command.Argv = j.config.command
 	if err == nil && strings.Contains(j.command.Argv[0], "/") {
 		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
@@ -36,12 +36,13 @@ func (j *job) find() (err error) {
 	return err
 }
 
-// candidates are the files that a command's name may mean, as absolute paths:
-// one if it has a slash, else those along PATH. The error is a Failure with
-// the status of what execvp(3) would say: 127, or 126 if it could be found.
-func candidates(name, path string) (files []string, err error) {
+// candidates are the files that a command's name may mean in the directory cwd,
+// as absolute paths: one if it has a slash, else those along PATH. The error is
+// a Failure with the status of what execvp(3) would say: 127, or 126 if it could
+// be found.
+func candidates(name, path, cwd string) (files []string, err error) {
 	if strings.Contains(name, "/") {
-		file, err := absolute(name)
+		file, err := absolute(cwd, name)
 		if err == nil {
 			err = executable(file)
 		}
@@ -59,7 +60,7 @@ func candidates(name, path string) (files []string, err error) {
 		if dir != "" {
 			file = strings.TrimSuffix(dir, "/") + "/" + name
 		}
-		if file, err = absolute(file); err != nil {
+		if file, err = absolute(cwd, file); err != nil {
 			continue // other directories may do
 		}
 		switch err := executable(file); err {
@@ -81,16 +82,16 @@ func candidates(name, path string) (files []string, err error) {
 	return files, nil
 }
 
-// absolute is the name of a file in whatever directory daemonize will be.
-func absolute(file string) (string, error) {
-	if strings.HasPrefix(file, "/") {
+// absolute is the name of a file, seen from the directory cwd, in whatever
+// directory daemonize will be.
+func absolute(cwd, file string) (string, error) {
+	switch {
+	case strings.HasPrefix(file, "/"):
 		return file, nil
+	case cwd == "":
+		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told", posix.Escape(file))
 	}
-	dir, err := unix.Getwd()
-	if err != nil {
-		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
-	}
-	return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(file, "./"), nil
+	return strings.TrimSuffix(cwd, "/") + "/" + strings.TrimPrefix(file, "./"), nil
 }
 
 // executable checks what can be known before execve(2).

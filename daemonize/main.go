@@ -74,7 +74,7 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
-	if fd, ok := inRole(stageRole, os.Args[0]); ok && len(args) > 2 {
+	if fd, ok := inRole(stageRole, os.Args[0]); ok && len(args) > 3 {
 		return secondStage(fd, args)
 	}
 	c, err := parse(args)

@@ -34,7 +34,8 @@ func spawnSelf(c *posix.Command, role string, fd int, spawn func() (int, error))
 	if pid, err = spawn(); err != unix.ENOENT {
 		return pid, err
 	}
-	files, err := candidates(os.Args[0], os.Getenv("PATH")) // without /proc: by the name it was called by
+	cwd, _ := unix.Getwd()
+	files, err := candidates(os.Args[0], os.Getenv("PATH"), cwd) // without /proc: by the name it was called by
 	if err != nil {
 		return 0, err
 	}

@@ -42,7 +42,7 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 	}
 	defer unix.Close(talk[0])
 	stage := *c
-	stage.Argv = append([]string{j.user, j.dir}, c.Argv...)
+	stage.Argv = append([]string{j.user, j.dir, j.cwd}, c.Argv...)
 	stage.Inherit = append(slices.Clone(c.Inherit), talk[1])
 	pid, err = spawnSelf(&stage, stageRole, talk[1], stage.Spawn)
 	unix.Close(talk[1])
@@ -126,10 +126,10 @@ func secondStage(talk int, args []string) (status int) {
 		_, err := posix.FD(talk).Write(append([]byte{byte(status)}, text...))
 		return err
 	}
-	c := &config{user: args[0], dir: args[1], command: args[2:]}
+	c := &config{user: args[0], dir: args[1], command: args[3:]}
 	_, user, err := c.lookupUser()
 	if err == nil {
-		j := &job{config: c, as: user, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}}}
+		j := &job{config: c, as: user, cwd: args[2], command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}}}
 		err = j.execute(func() error {
 			if err := say(0, ""); err != nil {
 				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)

@@ -20,6 +20,7 @@ type job struct {
 	as      *posix.Identity // whom the command is to run as; nil: the caller
 	command *posix.Command
 	files   []string // what the command's name may mean, in the order of PATH
+	cwd     string   // the caller's directory, where relative names lead from; "": it cannot be told
 
 	lockfile, pidfile *posix.Pidfile
 	notify            *notifySocket
@@ -113,6 +114,7 @@ func (j *job) plan() error {
 	if err != nil {
 		return err
 	}
+	j.cwd, _ = unix.Getwd()
 	if j.supervised {
 		if err := j.rememberNames(); err != nil {
 			return err
@@ -135,7 +137,7 @@ func (j *job) rememberNames() (err error) {
 			isFile = strings.Contains(*name, "/") // else it is looked for in PATH
 		}
 		if isFile && err == nil {
-			*name, err = absolute(*name)
+			*name, err = absolute(j.cwd, *name)
 		}
 	}
 	j.config.command = command

@@ -809,6 +809,25 @@ END
     done
 }
 
+@test "-r: relative parts of PATH are the caller's directories at a restart too" {
+    mkdir sub
+    printf '#!/bin/sh\nexec sleep 1000\n' | tee app >sub/app
+    chmod 755 app sub/app
+    users=("")
+    ((EUID)) || users+=("-u $TEST_USER")
+    for user in "${users[@]}"; do
+        for part in . "" sub; do
+            # shellcheck disable=SC2086 # words
+            PATH=$part:$PATH daemonize -s -r -R 2 $user -p app.pid -o "$log" app
+            pid=$(<app.pid)
+            kill "$pid"
+            eventually 10 restarted || fail "$user $part: $(<"$log")"
+            [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]
+            pidkill app.pid
+        done
+    done
+}
+
 @test "-r: what the names do not lead to at a restart is a failure like others, until they do" {
     mkdir dir logs
     supervise -r -R 9 -c dir -e logs/log sleep 1000

@@ -105,7 +105,10 @@ func (l *logger) start() error {
 	} else {
 		l.pid, err = shell.Spawn()
 	}
-	return about("|"+l.script, err)
+	if err != nil { // also a 126 or 127 of the second stage's: those are for the command
+		return posix.Failf(posix.StatusFailed, "%s: %w", l.name(), err)
+	}
+	return nil
 }
 
 // memoryFile makes a file in memory, of 4096 zeros, that cannot grow. As the

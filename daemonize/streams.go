@@ -56,6 +56,9 @@ func (j *job) openStreams() (err error) {
 		}
 	}
 	if j.share(files[1], files[2]) {
+		if files[2] > 2 {
+			unix.Close(files[2]) // a supervisor would keep the file open for ever
+		}
 		files[2] = files[1]
 	}
 	return nil

@@ -848,6 +848,18 @@ END
     grep -q "ended: killed by SIGTERM" logs/log
 }
 
+@test "-s: a log that was renamed is held by nobody after HUP and a restart" {
+    supervise -r -e ./app.log sleep 1000
+    mv app.log app.log.1
+    kill -HUP "$supervisor"
+    eventually 10 test -e app.log
+    kill "$pid"
+    eventually 10 restarted
+    run find "/proc/$supervisor/fd" "/proc/$(<app.pid)/fd" -lname "*/app.log.1"
+    [[ -z $output ]] || fail "$output"
+    pidkill app.pid
+}
+
 @test "-s: HUP to the supervisor opens the logs anew, for its lines and the next run" {
     for both in "-o log" "-o out -e log" "-o '|cat >/dev/null' -e log" "-o log -e ./log"; do
         eval daemonize -s -r -p app.pid "$both" sh -c "'echo run >&2; exec sleep 1000'"

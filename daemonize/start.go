@@ -31,6 +31,7 @@ type job struct {
 
 	interrupted <-chan os.Signal // nil: nobody stays to be, or was once
 	asked       <-chan os.Signal // by pidkill, to start the command no more
+	hangups     <-chan os.Signal // to open the logs anew
 	messages    io.Writer
 }
 

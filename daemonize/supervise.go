@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"time"
 
@@ -39,8 +38,7 @@ type supervisor struct {
 	how      unix.WaitStatus
 	failures int // in a row
 
-	children chan os.Signal
-	hangups  chan os.Signal
+	children <-chan os.Signal
 	relog    chan *logger
 	lines    chan string   // to say
 	said     chan struct{} // closed when the last line was
@@ -52,8 +50,9 @@ func (j *job) prepareToStay() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become a subreaper: %w", err)
 	}
+	j.hangups = heed(unix.SIGHUP) // one that comes before supervise is not lost
 	// Whoever goes by command lines, as pkill -f does, means the command.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR2)
+	heed(unix.SIGQUIT, unix.SIGUSR2)
 	return posix.CloseInherited(j.keep) // or whoever reads from it would wait
 }
 
@@ -61,11 +60,9 @@ func (j *job) prepareToStay() error {
 // that was because the supervisor was told to end.
 func (j *job) supervise() bool {
 	s := &supervisor{
-		job: j, children: make(chan os.Signal, 1), hangups: make(chan os.Signal, 1), relog: make(chan *logger),
+		job: j, children: heed(unix.SIGCHLD), relog: make(chan *logger),
 		lines: make(chan string, 16), said: make(chan struct{}),
 	}
-	signal.Notify(s.children, unix.SIGCHLD)
-	signal.Notify(s.hangups, unix.SIGHUP)
 	j.adopt()
 	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when

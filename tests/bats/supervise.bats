@@ -860,6 +860,26 @@ END
     pidkill app.pid
 }
 
+@test "-s -n: HUP before the command is ready opens the logs anew" {
+    need_python
+    mkfifo go
+    # shellcheck disable=SC2016 # for the inner shell
+    daemonize -s -n 100 -p app.pid -o "$log" sh -c 'read -r x <"$1"; "$2" -c "
+import os, socket
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"])"
+        exec sleep 1000' sh "$T/go" "$PYTHON" &
+    start=$!
+    eventually 10 test -s app.pid
+    mv "$log" renamed
+    supervisor=$(stat_field "$(<app.pid)" 4)
+    kill -HUP "$supervisor"
+    echo >go
+    wait "$start"
+    eventually 10 test -e "$log"
+    pidkill app.pid
+    eventually 10 grep -q "ended: killed by SIGTERM" "$log"
+}
+
 @test "-s: HUP to the supervisor opens the logs anew, for its lines and the next run" {
     for both in "-o log" "-o out -e log" "-o '|cat >/dev/null' -e log" "-o log -e ./log"; do
         eval daemonize -s -r -p app.pid "$both" sh -c "'echo run >&2; exec sleep 1000'"

@@ -39,8 +39,8 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			fmt.Fprintf(j.messages, "daemonize: %v; waiting\n", about(path, err))
 		}
 		select {
-		case sig := <-j.interrupted:
-			return nil, interruption{sig}
+		case <-j.interrupted:
+			return nil, errInterrupted
 		case <-time.After(pause):
 		}
 	}

@@ -96,7 +96,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		err = c.start(stderr, func() { result.tell(status) })
 	}
-	if _, ok := errors.AsType[interruption](err); ok {
+	if errors.Is(err, errInterrupted) {
 		die(unix.SIGTERM)
 	}
 	if err != nil {

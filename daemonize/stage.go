@@ -103,7 +103,7 @@ func (j *job) hear(talk, pid int, deadline time.Time) (closed bool, err error) {
 			}
 		}
 		if len(j.interrupted) > 0 { // it stays there for whoever acts on it
-			return false, interruption{unix.SIGTERM}
+			return false, errInterrupted
 		}
 		if p, err := posix.ReadStat(pid); err == nil && (p.State == 'T' || p.State == 't') {
 			if stopped.IsZero() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -252,6 +253,8 @@ func (s *supervisor) restart() bool {
 		case err == nil:
 			s.end(ending)
 			return false
+		case errors.Is(err, errInterrupted): // the signal is still there
+			return s.workUntil(nil, nil)
 		case err == posix.ErrMoved, err == posix.ErrBusy:
 			s.say("%s: not starting it again: its pidfile is %v", s.name(), err)
 			return false

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,10 +18,8 @@ var ending = []posix.Step{
 	{Signal: unix.SIGKILL, Wait: 5 * time.Second},
 }
 
-// interruption is the error of a wait that a signal ended.
-type interruption struct{ os.Signal }
-
-func (i interruption) Error() string { return "interrupted: " + i.String() }
+// errInterrupted is the error of what a signal ended.
+var errInterrupted = errors.New("interrupted")
 
 // await watches the command for as long as -w or -n says. On an error nothing
 // of the command's group is left.
@@ -55,9 +54,9 @@ func (j *job) await() error {
 			}
 			children = nil
 			j.notify.end() // what it has said before counts
-		case sig := <-j.interrupted:
+		case <-j.interrupted:
 			j.group.End(ending, j.group.Wait)
-			return interruption{sig}
+			return errInterrupted
 		case m, more := <-messages:
 			if m.status != "" && j.verbose {
 				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(m.status))

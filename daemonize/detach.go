@@ -72,8 +72,8 @@ func (c *config) detach() (status int, err error) {
 			by = sig
 			unix.Kill(pid, unix.SIGTERM)
 		case status, ok := <-told:
-			if ok && c.supervised && by == nil {
-				return status, nil
+			if ok && c.supervised && status == posix.StatusOK && by == nil {
+				return status, nil // the copy stays, as the supervisor
 			}
 			// When daemonize returns, the copy is to be reaped: the command has init
 			// for its parent then, and an init that reaps nobody, as a container's

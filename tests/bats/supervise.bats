@@ -125,6 +125,23 @@ seconds='after [0-9]+\.[0-9] s'
     done
 }
 
+@test "-s: a start that fails leaves no zombie to an init that reaps nobody" {
+    need_python
+    for command in /no/such "sh -c false"; do
+        # It becomes a subreaper, waits for daemonize alone, and must be without a child then.
+        # shellcheck disable=SC2086 # words
+        run_it "$PYTHON" -c '
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+status = subprocess.call(sys.argv[1:])
+try:
+    print("left:", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print(status)' daemonize -s -w 100 $command
+        [[ $output == @(127|3) ]] || fail "$output"
+    done
+}
+
 @test "-s -w and -n return when the command runs" {
     supervise -w 0.1 sleep 1000
     pidkill app.pid

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func spawnSelf(c *posix.Command, role string, fd int, spawn func() (int, error))
 	cwd, _ := unix.Getwd()
 	files, err := candidates(os.Args[0], os.Getenv("PATH"), cwd) // without /proc: by the name it was called by
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%v", err) // without its status, which would say that of the command
 	}
 	c.Path = files[0]
 	return spawn()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,8 +15,8 @@ import (
 // standardPath is searched, and given to the command, where PATH is unset.
 const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// locate finds the command and enters its directory: by what their names lead
-// to now, and with the rights of the calling thread.
+// locate finds the command and enters the directory of -c, both as their names
+// lead at this moment, with the rights of the calling thread.
 func (j *job) locate() error {
 	if err := j.find(); err != nil {
 		return err
@@ -28,10 +27,11 @@ func (j *job) locate() error {
 // find finds out which files the command's name may mean.
 func (j *job) find() (err error) {
 	path, _ := getenv(j.command.Env, "PATH")
-	j.files, err = candidates(j.config.command[0], path, j.cwd)
-	j.command.Argv = j.config.command
-	if err == nil && strings.Contains(j.command.Argv[0], "/") {
-		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
+	j.files, err = candidates(j.argv[0], path, j.cwd)
+	j.command.Argv = j.argv
+	if err == nil && strings.Contains(j.argv[0], "/") {
+		// argv[0] as an absolute path: it leads to the command from another directory too.
+		j.command.Argv = append(j.files[:1:1], j.argv[1:]...)
 	}
 	return err
 }
@@ -41,21 +41,21 @@ func (j *job) find() (err error) {
 // a Failure with the status of what execvp(3) would say: 127, or 126 if it could
 // be found.
 func candidates(name, path, cwd string) (files []string, err error) {
+	if name == "" {
+		return nil, execFailure(name, unix.ENOENT)
+	}
 	if strings.Contains(name, "/") {
 		file, err := absolute(cwd, name)
-		if err == nil {
-			err = executable(file)
-		}
 		if err != nil {
+			return nil, err
+		}
+		if err := executable(file); err != nil {
 			return nil, execFailure(name, err)
 		}
 		return []string{file}, nil
 	}
 	found := error(unix.ENOENT)
 	for _, dir := range strings.Split(path, ":") {
-		if name == "" {
-			break
-		}
 		file := name
 		if dir != "" {
 			file = strings.TrimSuffix(dir, "/") + "/" + name
@@ -109,9 +109,6 @@ func executable(file string) error {
 // execFailure attaches the status to an errno of execve(2) or of looking for
 // the command.
 func execFailure(name string, err error) error {
-	if f := (*posix.Failure)(nil); errors.As(err, &f) {
-		return err
-	}
 	name = posix.Escape(name)
 	if name == "" {
 		name = `""`

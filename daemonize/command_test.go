@@ -111,7 +111,7 @@ func TestCandidates(t *testing.T) {
 		files, err := candidates(c.name, c.path, dir)
 		got := strings.ReplaceAll(strings.Join(files, " "), dir, "")
 		status := 0
-		if f := (*posix.Failure)(nil); errors.As(err, &f) {
+		if f, ok := errors.AsType[*posix.Failure](err); ok {
 			status = f.Status
 		} else if err != nil {
 			status = -1

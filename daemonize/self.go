@@ -29,7 +29,8 @@ func spawnSelf(c *posix.Command, role string, fd int, spawn func() (int, error))
 		argv0 += "=" + procs
 	}
 	c.Argv = append([]string{argv0}, c.Argv...)
-	// One processor is plenty, and Go spends memory on each. The first counts.
+	// One processor is plenty, and Go spends memory on each. Of two GOMAXPROCS the
+	// first counts.
 	c.Env = append([]string{"GOMAXPROCS=1"}, c.Env...)
 	c.Path = "/proc/self/exe"
 	if pid, err = spawn(); err != unix.ENOENT {

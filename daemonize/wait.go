@@ -28,14 +28,14 @@ func (j *job) await() error {
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
 	children <- unix.SIGCHLD // one may have come before
-	var messages chan message
+	var notifications chan notification
 	limit := j.wait
 	if j.notify != nil {
-		limit, messages = j.ready, make(chan message)
-		go j.notify.receive(messages)
+		limit, notifications = j.ready, make(chan notification)
+		go j.notify.receive(notifications)
 		defer func() {
 			j.notify.end()
-			for range messages { // until receive has returned
+			for range notifications { // until receive has returned
 			}
 		}()
 	}
@@ -57,7 +57,7 @@ func (j *job) await() error {
 		case <-j.interrupted:
 			j.group.End(ending, j.group.Wait)
 			return errInterrupted
-		case m, more := <-messages:
+		case m, more := <-notifications:
 			if m.status != "" && j.verbose {
 				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(m.status))
 			}
@@ -96,7 +96,7 @@ func (j *job) tooEarly() error {
 	j.group.End(ending, j.group.Wait)
 	how, err := j.group.Leader.Reap()
 	if err != nil {
-		return about(j.config.command[0], err)
+		return about(j.argv[0], err)
 	}
 	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", j.name(), j.group.ID, manner(how), after.Seconds())
 }

@@ -39,8 +39,8 @@ func (j *job) obtain(path string, take func(f *posix.Pidfile) (passes bool, err 
 			fmt.Fprintf(j.messages, "daemonize: %v; waiting\n", about(path, err))
 		}
 		select {
-		case sig := <-j.interrupted:
-			return nil, interruption{sig}
+		case <-j.interrupted:
+			return nil, errInterrupted
 		case <-time.After(pause):
 		}
 	}
@@ -65,8 +65,8 @@ func (j *job) takeLockfile(f *posix.Pidfile) (passes bool, err error) {
 // daemon. Else its error says who runs.
 func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 	locking := f.Lock(j.supervised, j.keep)
-	failed := locking == posix.ErrLocked || locking == posix.ErrBusy
-	if !failed && locking != nil && locking != posix.ErrRead {
+	taken := locking == posix.ErrLocked || locking == posix.ErrBusy
+	if !taken && locking != nil && locking != posix.ErrRead {
 		return false, locking
 	}
 	d, err := f.Ask(false)
@@ -79,9 +79,9 @@ func (j *job) takePidfile(f *posix.Pidfile) (passes bool, err error) {
 		return false, running(d.String())
 	case d.Reader != 0:
 		return false, posix.Failf(posix.StatusRunning, "locked by %s, who may only read it: end that, or remove the file", posix.Describe(d.Reader))
-	case d.Answer == posix.Unknown && !failed:
+	case d.Answer == posix.Unknown && !taken:
 		return false, errors.New(d.Why + ": remove the file by hand if it is not")
-	case failed: // a start or pidkill is at work, or has let go since
+	case taken: // a start or pidkill is at work, or has let go since
 		return true, running(d.String())
 	case locking == posix.ErrRead:
 		// Another file has no such lock, and nobody can read that yet.

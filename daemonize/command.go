@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,8 +15,8 @@ import (
 // standardPath is searched, and given to the command, where PATH is unset.
 const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// locate finds the command and enters its directory: by what their names lead
-// to now, and with the rights of the calling thread.
+// locate finds the command and enters the directory of -c, both as their names
+// lead at this moment, with the rights of the calling thread.
 func (j *job) locate() error {
 	if err := j.find(); err != nil {
 		return err
@@ -28,38 +27,40 @@ func (j *job) locate() error {
 // find finds out which files the command's name may mean.
 func (j *job) find() (err error) {
 	path, _ := getenv(j.command.Env, "PATH")
-	j.files, err = candidates(j.config.command[0], path)
-	j.command.Argv = j.config.command
-	if err == nil && strings.Contains(j.command.Argv[0], "/") {
-		j.command.Argv = append(j.files[:1:1], j.command.Argv[1:]...) // true also in another directory
+	j.files, err = candidates(j.argv[0], path, j.cwd)
+	j.command.Argv = j.argv
+	if err == nil && strings.Contains(j.argv[0], "/") {
+		// argv[0] as an absolute path: it leads to the command from another directory too.
+		j.command.Argv = append(j.files[:1:1], j.argv[1:]...)
 	}
 	return err
 }
 
-// candidates are the files that a command's name may mean, as absolute paths:
-// one if it has a slash, else those along PATH. The error is a Failure with
-// the status of what execvp(3) would say: 127, or 126 if it could be found.
-func candidates(name, path string) (files []string, err error) {
+// candidates are the files that a command's name may mean in the directory cwd,
+// as absolute paths: one if it has a slash, else those along PATH. The error is
+// a Failure with the status of what execvp(3) would say: 127, or 126 if it could
+// be found.
+func candidates(name, path, cwd string) (files []string, err error) {
+	if name == "" {
+		return nil, execFailure(name, unix.ENOENT)
+	}
 	if strings.Contains(name, "/") {
-		file, err := absolute(name)
-		if err == nil {
-			err = executable(file)
-		}
+		file, err := absolute(cwd, name)
 		if err != nil {
+			return nil, err
+		}
+		if err := executable(file); err != nil {
 			return nil, execFailure(name, err)
 		}
 		return []string{file}, nil
 	}
 	found := error(unix.ENOENT)
 	for _, dir := range strings.Split(path, ":") {
-		if name == "" {
-			break
-		}
 		file := name
 		if dir != "" {
 			file = strings.TrimSuffix(dir, "/") + "/" + name
 		}
-		if file, err = absolute(file); err != nil {
+		if file, err = absolute(cwd, file); err != nil {
 			continue // other directories may do
 		}
 		switch err := executable(file); err {
@@ -81,16 +82,16 @@ func candidates(name, path string) (files []string, err error) {
 	return files, nil
 }
 
-// absolute is the name of a file in whatever directory daemonize will be.
-func absolute(file string) (string, error) {
-	if strings.HasPrefix(file, "/") {
+// absolute is the name of a file, seen from the directory cwd, in whatever
+// directory daemonize will be.
+func absolute(cwd, file string) (string, error) {
+	switch {
+	case strings.HasPrefix(file, "/"):
 		return file, nil
+	case cwd == "":
+		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told", posix.Escape(file))
 	}
-	dir, err := unix.Getwd()
-	if err != nil {
-		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
-	}
-	return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(file, "./"), nil
+	return strings.TrimSuffix(cwd, "/") + "/" + strings.TrimPrefix(file, "./"), nil
 }
 
 // executable checks what can be known before execve(2).
@@ -108,9 +109,6 @@ func executable(file string) error {
 // execFailure attaches the status to an errno of execve(2) or of looking for
 // the command.
 func execFailure(name string, err error) error {
-	if f := (*posix.Failure)(nil); errors.As(err, &f) {
-		return err
-	}
 	name = posix.Escape(name)
 	if name == "" {
 		name = `""`

@@ -83,6 +83,7 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 	os.Mkdir("a/dir", 0o755)
+	t.Chdir("/") // relative names are those of the directory that is given
 	for _, c := range []struct {
 		name, path string
 		want       string // in dir
@@ -107,10 +108,10 @@ func TestCandidates(t *testing.T) {
 		{"here/x", "", "", posix.StatusNotFound},
 		{strings.Repeat("x", 300), dir, "", posix.StatusCannotExec}, // ENAMETOOLONG
 	} {
-		files, err := candidates(c.name, c.path)
+		files, err := candidates(c.name, c.path, dir)
 		got := strings.ReplaceAll(strings.Join(files, " "), dir, "")
 		status := 0
-		if f := (*posix.Failure)(nil); errors.As(err, &f) {
+		if f, ok := errors.AsType[*posix.Failure](err); ok {
 			status = f.Status
 		} else if err != nil {
 			status = -1

@@ -12,23 +12,21 @@ import (
 	"procgroup/internal/posix"
 )
 
-// result is the copy's end of the pipe on which the original waits.
-type result int
-
-// tell has the original return with status.
-func (r result) tell(status int) {
+// tell has the original, which waits on the pipe fd, return with status.
+func tell(fd, status int) {
 	for range 100 { // the kernel may have no page for the pipe just now
-		if _, err := posix.FD(r).Write([]byte{byte(status)}); err == nil || err == unix.EPIPE {
+		if _, err := posix.FD(fd).Write([]byte{byte(status)}); err == nil || err == unix.EPIPE {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	unix.Close(int(r))
+	unix.Close(fd)
 }
 
-// interrupts are the signals that a waiting daemonize acts on. HUP and INT it
-// leaves alone if the caller had them ignored, as nohup(1) does; of the others
-// the Go runtime does not tell.
+// interrupts are the signals that a waiting daemonize acts on. SIGHUP and SIGINT
+// are left alone if the caller had them ignored, as nohup(1) does. For the others
+// signal.Ignored is false even then, as the Go runtime installs its own handlers
+// at the start.
 var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 
 // detach has a copy of daemonize in a new session do the work, and returns the
@@ -51,7 +49,7 @@ func (c *config) detach() (status int, err error) {
 	unix.Close(pipe[1])
 	switch {
 	case err == unix.E2BIG: // the command could not have had so much either
-		return 0, execFailure(c.command[0], err)
+		return 0, execFailure(c.argv[0], err)
 	case err != nil:
 		return 0, fmt.Errorf("cannot start a copy of daemonize: %w", err)
 	}
@@ -72,8 +70,8 @@ func (c *config) detach() (status int, err error) {
 			by = sig
 			unix.Kill(pid, unix.SIGTERM)
 		case status, ok := <-told:
-			if ok && c.supervised && by == nil {
-				return status, nil
+			if ok && c.supervised && status == posix.StatusOK && by == nil {
+				return status, nil // the copy stays, as the supervisor
 			}
 			// When daemonize returns, the copy is to be reaped: the command has init
 			// for its parent then, and an init that reaps nobody, as a container's

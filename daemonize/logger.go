@@ -18,14 +18,14 @@ import (
 type logger struct {
 	job    *job
 	script string
-	pipe   [2]int
-	stderr int // a file in memory that is the logger's, or -1
-	pid    int
+	pipe   [2]int // its standard input, or -1 once leave has given it up, and what is written to
+	stderr int    // a file in memory that is the logger's, or -1
+	pid    int    // 0: it does not run
 	began  time.Time
 }
 
-// feeds tells whether the argument of -o or -e is a program and not a file.
-func feeds(name string) bool { return strings.HasPrefix(name, "|") }
+// isPipe tells whether the argument of -o or -e is a program and not a file.
+func isPipe(name string) bool { return strings.HasPrefix(name, "|") }
 
 func (l *logger) name() string { return "|" + posix.Escape(l.script) }
 
@@ -105,7 +105,10 @@ func (l *logger) start() error {
 	} else {
 		l.pid, err = shell.Spawn()
 	}
-	return about("|"+l.script, err)
+	if err != nil { // also a 126 or 127 of the second stage's: those are for the command
+		return posix.Failf(posix.StatusFailed, "%s: %w", l.name(), err)
+	}
+	return nil
 }
 
 // memoryFile makes a file in memory, of 4096 zeros, that cannot grow. As the

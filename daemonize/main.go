@@ -19,7 +19,7 @@ import (
 
 // config is a command line.
 type config struct {
-	pidfile, lockfile     string
+	pidPath, lockPath     string
 	stdin, stdout, stderr string // "" is the default
 	truncate, appending   bool
 	dir                   string
@@ -33,7 +33,7 @@ type config struct {
 	limit                 int // 0: never give up
 	verbose, quiet        bool
 
-	command []string
+	argv []string // the command
 }
 
 // utility is daemonize with the options that fill c.
@@ -43,8 +43,8 @@ func (c *config) utility() *posix.Utility {
 		Usage:   "usage: daemonize [options] [--] command [argument ...]",
 		Purpose: "Run a command as a daemon, and return once it really runs.",
 		Options: []posix.Option{
-			posix.Opt("-p, --pidfile FILE", "write its PID here, locked while it lives", posix.Value(&c.pidfile, path)),
-			posix.Opt("-l, --lockfile FILE", "single instance by this lock alone", posix.Value(&c.lockfile, path)),
+			posix.Opt("-p, --pidfile FILE", "write its PID here, locked while it lives", posix.Value(&c.pidPath, path)),
+			posix.Opt("-l, --lockfile FILE", "single instance by this lock alone", posix.Value(&c.lockPath, path)),
 			posix.Opt("-o, --stdout FILE", "standard output (default /dev/null); '|command' feeds\na program", posix.Value(&c.stdout, output)),
 			posix.Opt("-e, --stderr FILE", "standard error (default: where standard output goes)", posix.Value(&c.stderr, output)),
 			posix.Opt("-i, --stdin FILE", "standard input (default /dev/null)", posix.Value(&c.stdin, path)),
@@ -74,7 +74,7 @@ func main() { os.Exit(run(os.Args[1:], posix.FD(1), posix.FD(2))) }
 // copy of daemonize does the work in a new session and run waits for it.
 func run(args []string, stdout, stderr io.Writer) int {
 	posix.IgnoreFileSizeSignal()
-	if fd, ok := inRole(stageRole, os.Args[0]); ok && len(args) > 2 {
+	if fd, ok := inRole(stageRole, os.Args[0]); ok && len(args) > 3 {
 		return secondStage(fd, args)
 	}
 	c, err := parse(args)
@@ -82,7 +82,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return c.utility().Answer(err, stdout, stderr)
 	}
 	fd, isCopy := inRole(copyRole, os.Args[0])
-	result, status := result(fd), posix.StatusOK
+	status := posix.StatusOK
 	if !isCopy {
 		err = c.checkKept()
 	}
@@ -91,19 +91,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case !isCopy && !c.foreground && (c.stays() || unix.Getpgrp() == unix.Getpid()):
 		status, err = c.detach()
 	default:
-		if !isCopy { // which is not of the terminal, and may be told by signals
+		// A copy has no terminal to get SIGQUIT from. A supervisor catches it
+		// (prepareToStay), and after QuitQuietly signal.Notify would have no effect.
+		if !isCopy {
 			posix.QuitQuietly()
 		}
-		err = c.start(stderr, func() { result.tell(status) })
+		err = c.start(stderr, func() { tell(fd, posix.StatusOK) })
 	}
-	if _, ok := errors.AsType[interruption](err); ok {
+	if errors.Is(err, errInterrupted) {
 		die(unix.SIGTERM)
 	}
 	if err != nil {
 		status = posix.Report(stderr, "daemonize", err, posix.StatusFailed)
 	}
 	if isCopy && (err != nil || !c.supervised) { // a supervisor has told
-		result.tell(status)
+		tell(fd, status)
 	}
 	return status
 }
@@ -112,7 +114,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func (c *config) waits() bool { return c.wait >= 0 || c.ready >= 0 }
 
 // name is what messages about the command begin with.
-func (c *config) name() string { return posix.Escape(c.command[0]) }
+func (c *config) name() string { return posix.Escape(c.argv[0]) }
 
 // stays tells whether the command is watched at all after its start.
 func (c *config) stays() bool { return c.waits() || c.supervised }
@@ -120,7 +122,7 @@ func (c *config) stays() bool { return c.waits() || c.supervised }
 // parse reads a command line. Its error is for Utility.Answer.
 func parse(args []string) (c *config, err error) {
 	c = &config{dir: "/", wait: -1, ready: -1}
-	if c.command, err = c.utility().Parse(args); err == nil {
+	if c.argv, err = c.utility().Parse(args); err == nil {
 		err = c.validate()
 	}
 	return c, err
@@ -129,7 +131,7 @@ func parse(args []string) (c *config, err error) {
 // validate refuses what is missing or does not go together.
 func (c *config) validate() error {
 	switch {
-	case len(c.command) == 0:
+	case len(c.argv) == 0:
 		return errors.New("which command?")
 	case c.truncate && c.appending:
 		return errors.New("-t and -a: choose one")
@@ -141,15 +143,15 @@ func (c *config) validate() error {
 		return errors.New("-w and -n: choose one")
 	case c.foreground && c.stays():
 		return errors.New("-f leaves nobody to do what -w, -n and -s want")
-	case c.foreground && (feeds(c.stdout) || feeds(c.stderr)):
+	case c.foreground && (isPipe(c.stdout) || isPipe(c.stderr)):
 		return errors.New("-f leaves nobody to start a program for the output")
 	case c.respawn && !c.supervised:
 		return errors.New("-r needs -s")
 	case c.limit > 0 && !c.respawn:
 		return errors.New("-R needs -r")
 	}
-	if c.lockfile == c.pidfile {
-		c.lockfile = "" // old scripts name one file twice; the pidfile is locked anyway
+	if c.lockPath == c.pidPath {
+		c.lockPath = "" // old scripts name one file twice; the pidfile is locked anyway
 	}
 	return nil
 }
@@ -183,18 +185,15 @@ func number(arg string, base int, least, most uint64, what string) (int, error) 
 	return int(n), nil
 }
 
-// user, path and output take any text but an empty one, which is what a
-// script's unset variable leaves.
-func user(arg string) (string, error) {
-	if arg == "" {
-		return "", errors.New("an empty user name")
-	}
-	return arg, nil
-}
+func user(arg string) (string, error) { return text(arg, "user name") }
 
-func path(arg string) (string, error) {
+func path(arg string) (string, error) { return text(arg, "file name") }
+
+// text takes any text but an empty one, which is what a script's unset variable
+// leaves.
+func text(arg, what string) (string, error) {
 	if arg == "" {
-		return "", errors.New("an empty file name")
+		return "", fmt.Errorf("an empty %s", what)
 	}
 	return arg, nil
 }

@@ -94,10 +94,10 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.foreground || !c.verbose || c.pidfile != "app.pid" || c.umask != 0o27 || c.dir != "sub" ||
+	if !c.foreground || !c.verbose || c.pidPath != "app.pid" || c.umask != 0o27 || c.dir != "sub" ||
 		c.user != "app:www" || c.stdout != "log" || c.wait >= 0 || c.ready >= 0 ||
 		!slices.Equal(c.env, []string{"A=1", "B=2=3"}) || !slices.Equal(c.keep, []int{5, 7}) ||
-		!slices.Equal(c.command, []string{"-p", "x"}) {
+		!slices.Equal(c.argv, []string{"-p", "x"}) {
 		t.Errorf("%+v", c)
 	}
 	c, err = parse(strings.Fields("-w 1.5m true"))
@@ -106,8 +106,8 @@ func TestParse(t *testing.T) {
 	}
 	// Old scripts name one file twice.
 	c, err = parse(strings.Fields("-l app.pid -p app.pid true"))
-	if err != nil || c.lockfile != "" {
-		t.Errorf("-l and -p one file: %q, %v", c.lockfile, err)
+	if err != nil || c.lockPath != "" {
+		t.Errorf("-l and -p one file: %q, %v", c.lockPath, err)
 	}
 }
 
@@ -124,20 +124,20 @@ func FuzzUsage(f *testing.F) {
 			if strings.ContainsFunc(err.Error(), unicode.IsControl) || err.Error() == "" {
 				t.Errorf("%q: %q", line, err)
 			}
-		case len(c.command) == 0, c.foreground && c.stays(), c.respawn && !c.supervised, c.limit < 0, c.limit > 0 && !c.respawn,
+		case len(c.argv) == 0, c.foreground && c.stays(), c.respawn && !c.supervised, c.limit < 0, c.limit > 0 && !c.respawn,
 			c.umask < 0, c.umask > 0o777, c.wait >= 0 && c.ready >= 0, slices.ContainsFunc(c.keep, func(fd int) bool { return fd < 0 }):
 			t.Errorf("%q: %+v", line, c)
 		}
 	})
 }
 
-func TestCallers(t *testing.T) {
+func TestInheritedFD(t *testing.T) {
 	for name, want := range map[string]int{
 		"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/0": 0, "/dev/fd/17": 17, "/proc/self/fd/3": 3,
 		"": -1, "stdout": -1, "/dev/fd": -1, "/dev/fd/": -1, "/dev/fd/x": -1, "/dev/fd/-1": -1, "/dev/fd/3/x": -1, "/dev/fd/99999999999": -1,
 		"/fd/3": -1, "/proc/self/dev/fd/3": -1, "/proc/1/fd/3": -1, "|/dev/stdout": -1, "/dev/null": -1,
 	} {
-		fd, ok := callers(name)
+		fd, ok := inheritedFD(name)
 		if !ok {
 			fd = -1
 		}

@@ -72,8 +72,8 @@ func listenIn(base string) (s *notifySocket, err error) {
 }
 
 // receive passes on the messages of the command's processes, until end.
-func (s *notifySocket) receive(messages chan<- message) {
-	defer close(messages)
+func (s *notifySocket) receive(notifications chan<- notification) {
+	defer close(notifications)
 	text := make([]byte, 4096)
 	// There is room for the credentials alone, so that the kernel drops
 	// descriptors that come along. The sender of a BARRIER=1, who waits for its
@@ -89,7 +89,7 @@ func (s *notifySocket) receive(messages chan<- message) {
 			return
 		}
 		if from := sender(extra[:m]); from != nil && s.counts(from) {
-			messages <- parseMessage(string(text[:n]))
+			notifications <- parseNotification(string(text[:n]))
 		}
 	}
 }
@@ -127,16 +127,17 @@ func (s *notifySocket) counts(from *unix.Ucred) bool {
 	return from.Pid == 0 && int(from.Uid) == s.uid
 }
 
-// message is what daemonize understands of sd_notify(3).
-type message struct {
+// notification is what daemonize understands of sd_notify(3).
+type notification struct {
 	ready  bool
 	status string
 	errno  unix.Errno    // of its failure, or 0
 	extend time.Duration // how much longer it may take from now on, or 0
 }
 
-// parseMessage reads lines of NAME=VALUE, of which a later one counts.
-func parseMessage(text string) (m message) {
+// parseNotification reads lines of NAME=VALUE. Of several lines of one name the
+// last counts, but READY=1 is not taken back.
+func parseNotification(text string) (m notification) {
 	for line := range strings.SplitSeq(text, "\n") {
 		name, value, _ := strings.Cut(line, "=")
 		switch name {

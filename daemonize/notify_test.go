@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestParseMessage(t *testing.T) {
-	for text, want := range map[string]message{
+func TestParseNotification(t *testing.T) {
+	for text, want := range map[string]notification{
 		"":                                     {},
 		"READY=1":                              {ready: true},
 		"READY=1\n":                            {ready: true},
@@ -37,17 +37,17 @@ func TestParseMessage(t *testing.T) {
 		"EXTEND_TIMEOUT_USEC=9007199254740992": {},
 		"EXTEND_TIMEOUT_USEC=9007199254740991": {extend: (1<<53 - 1) * time.Microsecond},
 	} {
-		if got := parseMessage(text); got != want {
+		if got := parseNotification(text); got != want {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
 }
 
-func FuzzParseMessage(f *testing.F) {
+func FuzzParseNotification(f *testing.F) {
 	f.Add("READY=1\nSTATUS=x")
 	f.Add("ERRNO=2\nEXTEND_TIMEOUT_USEC=10")
 	f.Fuzz(func(t *testing.T, text string) {
-		m := parseMessage(text)
+		m := parseNotification(text)
 		framed := "\n" + text + "\n"
 		if m.ready != strings.Contains(framed, "\nREADY=1\n") || !strings.Contains(framed, m.status+"\n") ||
 			m.status != "" && !strings.Contains(framed, "\nSTATUS=") ||
@@ -72,8 +72,8 @@ func TestNotifySocket(t *testing.T) {
 	}
 	defer unix.Close(client)
 	to := &unix.SockaddrUnix{Name: s.path}
-	messages := make(chan message)
-	go s.receive(messages)
+	notifications := make(chan notification)
+	go s.receive(notifications)
 
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -83,7 +83,7 @@ func TestNotifySocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(pipe[1])
-	if got := <-messages; got != (message{status: "x"}) {
+	if got := <-notifications; got != (notification{status: "x"}) {
 		t.Errorf("received %+v", got)
 	}
 	if os.Getenv("EMULATED") == "" { // qemu-user makes room for descriptors, and leaves them open
@@ -96,12 +96,12 @@ func TestNotifySocket(t *testing.T) {
 	if err := unix.Sendto(client, []byte("READY=1"), 0, to); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-messages; !got.ready {
+	if got := <-notifications; !got.ready {
 		t.Errorf("received %+v", got)
 	}
 	s.end()
 	select {
-	case _, more := <-messages:
+	case _, more := <-notifications:
 		if more {
 			t.Error("a message after the end")
 		}

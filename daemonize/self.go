@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -28,15 +29,17 @@ func spawnSelf(c *posix.Command, role string, fd int, spawn func() (int, error))
 		argv0 += "=" + procs
 	}
 	c.Argv = append([]string{argv0}, c.Argv...)
-	// One processor is plenty, and Go spends memory on each. The first counts.
+	// One processor is plenty, and Go spends memory on each. Of two GOMAXPROCS the
+	// first counts.
 	c.Env = append([]string{"GOMAXPROCS=1"}, c.Env...)
 	c.Path = "/proc/self/exe"
 	if pid, err = spawn(); err != unix.ENOENT {
 		return pid, err
 	}
-	files, err := candidates(os.Args[0], os.Getenv("PATH")) // without /proc: by the name it was called by
+	cwd, _ := unix.Getwd()
+	files, err := candidates(os.Args[0], os.Getenv("PATH"), cwd) // without /proc: by the name it was called by
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%v", err) // without its status, which would say that of the command
 	}
 	c.Path = files[0]
 	return spawn()

@@ -29,7 +29,8 @@ import (
 const (
 	// stageLimit is how long the second stage may take.
 	stageLimit = time.Minute
-	// stageStopped is how long it is continued, when somebody stops it.
+	// stageStopped is how long it is continued, when somebody stops it, and how
+	// long its end is waited for when it was killed.
 	stageStopped = time.Second
 )
 
@@ -42,7 +43,7 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 	}
 	defer unix.Close(talk[0])
 	stage := *c
-	stage.Argv = append([]string{j.user, j.dir}, c.Argv...)
+	stage.Argv = append([]string{j.user, j.dir, j.cwd}, c.Argv...)
 	stage.Inherit = append(slices.Clone(c.Inherit), talk[1])
 	pid, err = spawnSelf(&stage, stageRole, talk[1], stage.Spawn)
 	unix.Close(talk[1])
@@ -55,7 +56,7 @@ func (j *job) spawnAs(c *posix.Command, ready func() error) (pid int, err error)
 	if err = j.converse(talk[0], pid, ready); err != nil {
 		// It may be where no signal reaches it: then init reaps it, later.
 		unix.Kill(pid, unix.SIGKILL)
-		if h, no := posix.Pin(pid); no == nil {
+		if h, pinErr := posix.Pin(pid); pinErr == nil {
 			if h.Wait(stageStopped) {
 				h.Reap()
 			}
@@ -80,7 +81,7 @@ func (j *job) converse(talk, pid int, ready func() error) error {
 		return err
 	}
 	if _, err := posix.FD(talk).Write([]byte{0}); err != nil {
-		return about(j.config.command[0], err)
+		return about(j.argv[0], err)
 	}
 	_, err = j.hear(talk, pid, deadline)
 	return err
@@ -99,11 +100,11 @@ func (j *job) hear(talk, pid int, deadline time.Time) (closed bool, err error) {
 			case err == nil && n > 1:
 				return false, posix.Failf(int(text[0]), "%s", text[1:n])
 			case err != unix.EINTR:
-				return n == 0, about(j.config.command[0], err)
+				return n == 0, about(j.argv[0], err)
 			}
 		}
 		if len(j.interrupted) > 0 { // it stays there for whoever acts on it
-			return false, interruption{unix.SIGTERM}
+			return false, errInterrupted
 		}
 		if p, err := posix.ReadStat(pid); err == nil && (p.State == 'T' || p.State == 't') {
 			if stopped.IsZero() {
@@ -126,22 +127,22 @@ func secondStage(talk int, args []string) (status int) {
 		_, err := posix.FD(talk).Write(append([]byte{byte(status)}, text...))
 		return err
 	}
-	c := &config{user: args[0], dir: args[1], command: args[2:]}
-	_, user, err := c.lookupUser()
+	c := &config{user: args[0], dir: args[1], argv: args[3:]}
+	_, as, err := c.lookupUser()
 	if err == nil {
-		j := &job{config: c, as: user, command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}}}
+		j := &job{config: c, as: as, cwd: args[2], command: &posix.Command{Env: os.Environ(), Files: [3]int{0, 1, 2}}}
 		err = j.execute(func() error {
 			if err := say(0, ""); err != nil {
 				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)
 			}
-			if n, err := unix.Read(talk, make([]byte, 1)); n != 1 {
-				return fmt.Errorf("given up by the first stage of daemonize: %w", err)
+			if n, _ := unix.Read(talk, make([]byte, 1)); n != 1 {
+				return errors.New("given up by the first stage of daemonize")
 			}
 			return nil
 		})
 	}
 	status = posix.StatusFailed
-	if f := (*posix.Failure)(nil); errors.As(err, &f) {
+	if f, ok := errors.AsType[*posix.Failure](err); ok {
 		status = f.Status
 	}
 	say(status, err.Error())

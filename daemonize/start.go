@@ -20,17 +20,19 @@ type job struct {
 	as      *posix.Identity // whom the command is to run as; nil: the caller
 	command *posix.Command
 	files   []string // what the command's name may mean, in the order of PATH
+	cwd     string   // the caller's directory, where relative names lead from; "": it cannot be told
 
 	lockfile, pidfile *posix.Pidfile
 	notify            *notifySocket
 	loggers           []*logger
 
-	group *posix.Group // the command's; nil: nothing of it is left
+	group *posix.Group // the command's; nil: not started yet, or nothing of it is left
 	began time.Time
 
-	interrupted <-chan os.Signal // nil: nobody stays to be, or was once
-	asked       <-chan os.Signal // by pidkill, to start the command no more
-	messages    io.Writer
+	interrupted <-chan os.Signal // SIGTERM and SIGINT; nil: nobody stays to act on them, or one was acted on
+	asked       <-chan os.Signal // SIGUSR1 from a pidkill: start the command no more; nil without -s
+	hangups     <-chan os.Signal // SIGHUP: open the logs anew; nil without -s
+	messages    io.Writer        // daemonize's own standard error
 }
 
 // start does the work, in the process that leads the daemon's session for as
@@ -113,12 +115,13 @@ func (j *job) plan() error {
 	if err != nil {
 		return err
 	}
+	j.cwd, _ = unix.Getwd()
 	if j.supervised {
 		if err := j.rememberNames(); err != nil {
 			return err
 		}
 	}
-	j.as, j.command = as, &posix.Command{Argv: j.config.command, Env: j.environment(user)}
+	j.as, j.command = as, &posix.Command{Argv: j.argv, Env: j.environment(user)}
 	if as != nil {
 		return nil // the command is looked for as that user
 	}
@@ -128,36 +131,34 @@ func (j *job) plan() error {
 // rememberNames makes the names absolute that are looked for anew later, when
 // the supervisor is not in the caller's directory any more.
 func (j *job) rememberNames() (err error) {
-	command := slices.Clone(j.config.command)
-	for _, name := range []*string{&j.dir, &j.stdout, &j.stderr, &command[0]} {
-		isFile := *name != "" && !feeds(*name)
-		if name == &command[0] {
-			isFile = strings.Contains(*name, "/") // else it is looked for in PATH
-		}
-		if isFile && err == nil {
-			*name, err = absolute(*name)
+	names := []*string{&j.dir, &j.stdout, &j.stderr}
+	if strings.Contains(j.argv[0], "/") { // else it is looked for along PATH
+		names = append(names, &j.argv[0])
+	}
+	for _, name := range names {
+		if *name != "" && !isPipe(*name) && err == nil {
+			*name, err = absolute(j.cwd, *name)
 		}
 	}
-	j.config.command = command
 	return err
 }
 
 // acquire takes the locks, which the command inherits.
 func (j *job) acquire() (err error) {
 	j.command.Inherit = slices.Clone(j.keep)
-	if j.config.lockfile != "" {
-		if j.lockfile, err = j.obtain(j.config.lockfile, j.takeLockfile); err != nil {
+	if j.lockPath != "" {
+		if j.lockfile, err = j.obtain(j.lockPath, j.takeLockfile); err != nil {
 			return err
 		}
-		if j.config.pidfile != "" && j.lockfile.IsAt(j.config.pidfile) { // old scripts do that
+		if j.pidPath != "" && j.lockfile.IsAt(j.pidPath) { // old scripts do that
 			j.lockfile.Close()
 			j.lockfile = nil
 		} else {
 			j.command.Inherit = append(j.command.Inherit, j.lockfile.LockFD())
 		}
 	}
-	if j.config.pidfile != "" {
-		if j.pidfile, err = j.obtain(j.config.pidfile, j.takePidfile); err != nil {
+	if j.pidPath != "" {
+		if j.pidfile, err = j.obtain(j.pidPath, j.takePidfile); err != nil {
 			return err
 		}
 		j.command.Inherit = append(j.command.Inherit, j.pidfile.LockFD())
@@ -290,15 +291,15 @@ func (j *job) resolveAgain() error {
 	return err
 }
 
-// undo removes what a start that failed has made. Unlock, at the end, takes the
+// undo removes what a start that failed has made. Unflock, at the end, takes the
 // locks also from a command that could not be ended and has them open.
 func (j *job) undo() {
 	j.notify.close()
-	if j.pidfile != nil && !j.leaves(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Entry.Path)) {
+	if j.pidfile != nil && !j.staysLocked(j.pidfile, ": pidkill -T "+posix.Escape(j.pidfile.Entry.Path)) {
 		j.pidfile.RemoveOwn()
 		j.pidfile.Unflock()
 	}
-	if j.lockfile != nil && !j.leaves(j.lockfile, "") {
+	if j.lockfile != nil && !j.staysLocked(j.lockfile, "") {
 		if j.lockfile.Created {
 			j.lockfile.RemoveOwn()
 		}
@@ -306,9 +307,9 @@ func (j *job) undo() {
 	}
 }
 
-// leaves tells whether a command that ran has left processes outside its group
-// that have the file locked, and says which.
-func (j *job) leaves(f *posix.Pidfile, remedy string) bool {
+// staysLocked tells whether a command that ran has left processes outside its
+// group that have the file locked, and says which.
+func (j *job) staysLocked(f *posix.Pidfile, remedy string) bool {
 	if j.group == nil {
 		return false
 	}

@@ -21,7 +21,7 @@ func (c *config) checkKept() error {
 		}
 	}
 	for _, name := range []string{c.stdin, c.stdout, c.stderr} {
-		if fd, ok := callers(name); ok && !posix.Inherited(fd) {
+		if fd, ok := inheritedFD(name); ok && !posix.Inherited(fd) {
 			return about(name, unix.EBADF)
 		}
 	}
@@ -33,10 +33,10 @@ func (c *config) checkKept() error {
 func (j *job) openStreams() (err error) {
 	files := &j.command.Files
 	for fd, name := range [3]string{j.stdin, j.stdout, j.stderr} {
-		own, isOwn := callers(name)
+		given, inherited := inheritedFD(name)
 		switch {
-		case isOwn:
-			files[fd], err = duplicate(own, fd == 0)
+		case inherited:
+			files[fd], err = duplicate(given, fd == 0)
 		case name == "" && j.kept(fd):
 			files[fd] = fd
 		case name == "" && fd == 2:
@@ -46,7 +46,7 @@ func (j *job) openStreams() (err error) {
 			files[fd], err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		case fd == 0:
 			files[fd], err = j.openInput(name)
-		case feeds(name):
+		case isPipe(name):
 			files[fd], err = j.openPipe(name)
 		default:
 			files[fd], err = j.openOutput(name)
@@ -56,14 +56,18 @@ func (j *job) openStreams() (err error) {
 		}
 	}
 	if j.share(files[1], files[2]) {
+		if files[2] > 2 {
+			unix.Close(files[2]) // a supervisor would keep the file open for ever
+		}
 		files[2] = files[1]
 	}
 	return nil
 }
 
 // share tells whether standard error goes where standard output does: by
-// default, and to one file by two paths. With a description each, a -t or a
-// program that seeks would have one stream overwrite the other.
+// default, and where both lead to one file. With a description each, two of the
+// caller's descriptors for one file (>log 2>log, without O_APPEND) have an
+// offset each, and one stream would overwrite the other.
 func (j *job) share(stdout, stderr int) bool {
 	if j.stderr == "" {
 		return !j.kept(2)
@@ -74,10 +78,10 @@ func (j *job) share(stdout, stderr int) bool {
 // kept tells whether a standard stream stays the caller's, unless it is named.
 func (j *job) kept(fd int) bool { return j.foreground || slices.Contains(j.keep, fd) }
 
-// callers is the descriptor of daemonize's caller that a name stands for. The
-// command gets that descriptor itself. To open once more what it leads to would
-// fail on a socket and after su(1), and write to a file from its beginning.
-func callers(name string) (fd int, ok bool) {
+// inheritedFD is the descriptor of daemonize's caller that a name stands for.
+// The command gets that descriptor itself. To open once more what it leads to
+// would fail on a socket and after su(1), and write to a file from its beginning.
+func inheritedFD(name string) (fd int, ok bool) {
 	if i := slices.Index([]string{"/dev/stdin", "/dev/stdout", "/dev/stderr"}, name); i >= 0 {
 		return i, true
 	}
@@ -89,7 +93,8 @@ func callers(name string) (fd int, ok bool) {
 	return int(n), ok && err == nil
 }
 
-// duplicate makes a descriptor for the same open file.
+// duplicate makes a descriptor for the same open file. EBADF: that is not open,
+// or not for this direction.
 func duplicate(fd int, input bool) (int, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -105,7 +110,7 @@ func duplicate(fd int, input bool) (int, error) {
 // own standard output and error, which the next run gets.
 func (j *job) reopen() error {
 	for fd, name := range [3]string{1: j.stdout, 2: j.stderr} {
-		if _, isOwn := callers(name); name == "" || isOwn || feeds(name) {
+		if _, inherited := inheritedFD(name); name == "" || inherited || isPipe(name) {
 			continue
 		}
 		file, err := j.openOutput(name)
@@ -154,7 +159,7 @@ func (j *job) openOutput(name string) (int, error) {
 	const flags = unix.O_WRONLY | unix.O_APPEND
 	fd, err := -1, error(unix.EEXIST)
 	created := false
-	for n := 0; n < 10 && err == unix.EEXIST; n++ { // which another daemon's start has just made
+	for n := 0; n < 10 && err == unix.EEXIST; n++ { // EEXIST: another start has made the file between the two calls
 		if fd, err = j.openFile(entry, flags); err == unix.ENOENT {
 			fd, err = entry.Open(flags|unix.O_CREAT|unix.O_EXCL, 0o640)
 			created = err == nil

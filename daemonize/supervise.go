@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,9 @@ import (
 )
 
 const (
-	// longRun is how long a run must last to count as a success.
+	// longRun is how long a run must last for the count of failures to begin anew.
 	longRun = time.Minute
-	// longestPause is the most there is between two starts.
+	// longestPause is the longest wait before a restart.
 	longestPause = time.Minute
 	// lastWords is how long the supervisor's end waits for its lines to be
 	// read, and then for the loggers. A pidkill waits longer for both.
@@ -34,26 +35,27 @@ var cleaning = []posix.Step{
 // by which pidkill finds it; that asks by SIGUSR1 for no more restarts.
 type supervisor struct {
 	*job
-	noMore   bool // restarts
-	ended    bool // the command has, and how
-	how      unix.WaitStatus
-	failures int // in a row
+	noMore   bool            // a pidkill has asked for no more restarts
+	ended    bool            // the command's process has ended
+	how      unix.WaitStatus // how it ended, if it has
+	failures int             // in a row
 
-	children chan os.Signal
-	hangups  chan os.Signal
-	relog    chan *logger
-	lines    chan string   // to say
-	said     chan struct{} // closed when the last line was
+	children <-chan os.Signal // SIGCHLD
+	relog    chan *logger     // loggers whose second before a restart is over
+	lines    chan string      // to say
+	said     chan struct{}    // closed when the last line was
 }
 
-// prepareToStay is done before there is a command.
+// prepareToStay makes this process fit to be the supervisor: a subreaper that
+// holds nothing of the caller's. It is called before the command starts.
 func (j *job) prepareToStay() error {
 	// Orphans of the command come to the supervisor, and none stays a zombie.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become a subreaper: %w", err)
 	}
+	j.hangups = heed(unix.SIGHUP) // one that comes before supervise is not lost
 	// Whoever goes by command lines, as pkill -f does, means the command.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR2)
+	heed(unix.SIGQUIT, unix.SIGUSR2)
 	return posix.CloseInherited(j.keep) // or whoever reads from it would wait
 }
 
@@ -61,17 +63,15 @@ func (j *job) prepareToStay() error {
 // that was because the supervisor was told to end.
 func (j *job) supervise() bool {
 	s := &supervisor{
-		job: j, children: make(chan os.Signal, 1), hangups: make(chan os.Signal, 1), relog: make(chan *logger),
+		job: j, children: heed(unix.SIGCHLD), relog: make(chan *logger),
 		lines: make(chan string, 16), said: make(chan struct{}),
 	}
-	signal.Notify(s.children, unix.SIGCHLD)
-	signal.Notify(s.hangups, unix.SIGHUP)
 	j.adopt()
 	go s.speak(s.lines)
 	// The collector would wake up every two minutes: it is to run only when
 	// many restarts have left something to collect.
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(9 << 19)
+	debug.SetMemoryLimit(9 << 19) // 4.5 MiB
 	for s.workUntil(s.hasEnded, nil) && s.judge() && s.restart() {
 	}
 	s.finish()
@@ -81,9 +81,9 @@ func (j *job) supervise() bool {
 // isTold tells whether the supervisor was told to end.
 func (s *supervisor) isTold() bool { return s.interrupted == nil }
 
-// workUntil goes on with the supervisor's work until over says that it is, or done
-// does. False: it was told to end, and has ended the command's group; or it was
-// asked for no more restarts, and there is no group.
+// workUntil goes on with the supervisor's work until over() is true or done
+// delivers; nil: never. False: it was told to end, and has ended the command's
+// group; or it was asked for no more restarts, and there is no group.
 func (s *supervisor) workUntil(over func() bool, done <-chan time.Time) bool {
 	for {
 		s.reap()
@@ -97,7 +97,7 @@ func (s *supervisor) workUntil(over func() bool, done <-chan time.Time) bool {
 				s.say("%v", err)
 			}
 		case l := <-s.relog:
-			s.startLogger(l)
+			s.restartLogger(l)
 		case <-s.asked:
 			s.noMore = true
 			if over == nil { // between two runs
@@ -122,7 +122,7 @@ func (s *supervisor) reap() {
 		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
 		switch {
 		case err != nil || pid <= 0:
-			if s.group != nil && !s.ended && s.group.Leader.Exited() { // but is traced
+			if s.group != nil && !s.ended && s.group.Leader.Exited() { // a tracer has yet to reap it, so wait4(2) does not report it
 				s.how, err = s.group.Leader.Reap()
 				s.ended = err == nil
 			}
@@ -139,15 +139,15 @@ func (s *supervisor) reap() {
 					}
 				}
 				l.pid = 0
-				s.startLogger(l)
+				s.restartLogger(l)
 			}
 		}
 	}
 }
 
-// startLogger starts a logger that has died again, unless it did so just now:
+// restartLogger starts a logger that has died again, unless it did so just now:
 // then a second later.
-func (s *supervisor) startLogger(l *logger) {
+func (s *supervisor) restartLogger(l *logger) {
 	if l.pid != 0 || l.pipe[0] < 0 {
 		return
 	}
@@ -161,8 +161,8 @@ func (s *supervisor) startLogger(l *logger) {
 	time.AfterFunc(time.Second, func() { s.relog <- l })
 }
 
-// end ends what there is of the group, unless the supervisor is told to end:
-// then that has been done.
+// end ends what there is of the group. If the supervisor is told to end
+// meanwhile, workUntil has ended the group, and end returns.
 func (s *supervisor) end(steps []posix.Step) {
 	if s.group != nil {
 		s.group.End(steps, s.waitGroup)
@@ -170,9 +170,10 @@ func (s *supervisor) end(steps []posix.Step) {
 }
 
 // waitGroup waits at most so long until nobody in the group lives, or the
-// supervisor has been told to end. Sooner or later each member is the
-// supervisor's to reap, so it takes no thread; but the parent of a member may
-// have left the group, and reap late or never.
+// supervisor has been told to end. It goes by SIGCHLD, so that no thread is
+// blocked: the supervisor is a subreaper, and sooner or later every member is
+// its child. A member's parent outside the group may reap late or never, so the
+// group itself is looked at in the end.
 func (s *supervisor) waitGroup(d time.Duration) (over bool) {
 	return !s.workUntil(s.group.Empty, time.After(d)) || s.group.Wait(0)
 }
@@ -240,7 +241,8 @@ func (s *supervisor) restart() bool {
 		return false
 	}
 	s.group.Leader.Close()
-	for s.group = nil; ; {
+	s.group = nil
+	for {
 		if pause := pauseAfter(s.failures); pause > 0 && !s.workUntil(nil, time.After(pause)) {
 			return false
 		}
@@ -255,6 +257,8 @@ func (s *supervisor) restart() bool {
 		case err == nil:
 			s.end(ending)
 			return false
+		case errors.Is(err, errInterrupted): // the signal is still there
+			return s.workUntil(nil, nil)
 		case err == posix.ErrMoved, err == posix.ErrBusy:
 			s.say("%s: not starting it again: its pidfile is %v", s.name(), err)
 			return false
@@ -277,7 +281,7 @@ func (s *supervisor) begin() error {
 	}
 	err := s.launch()
 	if err != nil && s.pidfile != nil {
-		s.pidfile.EndStart() // that there is nobody, and will be later
+		s.pidfile.EndStart() // gives byte 0 back: this start is over, and the file reads "between runs"
 	}
 	return err
 }
@@ -304,7 +308,7 @@ func (s *supervisor) finish() {
 	case <-s.said:
 	case <-time.After(lastWords):
 	}
-	for fd := range s.command.Files {
+	for fd := range 3 { // which adopt has made the command's streams
 		unix.Close(fd)
 	}
 	s.workUntil(s.loggersEnded, time.After(lastWords))
@@ -314,12 +318,7 @@ func (s *supervisor) finish() {
 }
 
 func (s *supervisor) loggersEnded() bool {
-	for _, l := range s.loggers {
-		if l.pid != 0 {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.loggers, func(l *logger) bool { return l.pid != 0 })
 }
 
 // say writes a line to the daemon's standard error. Not itself: that may be a

@@ -64,7 +64,7 @@ func TestJudge(t *testing.T) {
 	} {
 		s := &supervisor{
 			job: &job{
-				config: &config{respawn: c.respawn, limit: c.limit, command: []string{"a\tb"}},
+				config: &config{respawn: c.respawn, limit: c.limit, argv: []string{"a\tb"}},
 				group:  &posix.Group{ID: nobody},
 				began:  time.Now().Add(-c.ran),
 			},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,10 +18,8 @@ var ending = []posix.Step{
 	{Signal: unix.SIGKILL, Wait: 5 * time.Second},
 }
 
-// interruption is the error of a wait that a signal ended.
-type interruption struct{ os.Signal }
-
-func (i interruption) Error() string { return "interrupted: " + i.String() }
+// errInterrupted is the error of what a signal ended.
+var errInterrupted = errors.New("interrupted")
 
 // await watches the command for as long as -w or -n says. On an error nothing
 // of the command's group is left.
@@ -29,14 +28,14 @@ func (j *job) await() error {
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
 	children <- unix.SIGCHLD // one may have come before
-	var messages chan message
+	var notifications chan notification
 	limit := j.wait
 	if j.notify != nil {
-		limit, messages = j.ready, make(chan message)
-		go j.notify.receive(messages)
+		limit, notifications = j.ready, make(chan notification)
+		go j.notify.receive(notifications)
 		defer func() {
 			j.notify.end()
-			for range messages { // until receive has returned
+			for range notifications { // until receive has returned
 			}
 		}()
 	}
@@ -55,10 +54,10 @@ func (j *job) await() error {
 			}
 			children = nil
 			j.notify.end() // what it has said before counts
-		case sig := <-j.interrupted:
+		case <-j.interrupted:
 			j.group.End(ending, j.group.Wait)
-			return interruption{sig}
-		case m, more := <-messages:
+			return errInterrupted
+		case m, more := <-notifications:
 			if m.status != "" && j.verbose {
 				fmt.Fprintf(j.messages, "daemonize: %s: %s\n", j.name(), posix.Escape(m.status))
 			}
@@ -97,7 +96,7 @@ func (j *job) tooEarly() error {
 	j.group.End(ending, j.group.Wait)
 	how, err := j.group.Leader.Reap()
 	if err != nil {
-		return about(j.config.command[0], err)
+		return about(j.argv[0], err)
 	}
 	return posix.Failf(posix.StatusEnded, "%s: pid %d ended: %s after %.1f s", j.name(), j.group.ID, manner(how), after.Seconds())
 }

@@ -417,6 +417,16 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     end_all
 }
 
+@test "without /proc, and called by a name that leads nowhere: 125, as it is not the command that is missing" {
+    need_root
+    need_namespaces
+    # shellcheck disable=SC2016
+    run -125 --separate-stderr unshare -m bash -c '
+        mount -t tmpfs none /proc || exit
+        PATH=/none exec -a daemonize "$1" -w 0 -p app.pid /bin/sleep 1000' bash "$BIN/daemonize"
+    [[ $stderr == "daemonize: cannot start a copy of daemonize: daemonize: command not found"* && ! -e app.pid ]] || fail "$stderr"
+}
+
 @test "nothing but the command stays in memory" {
     before=$(survivors)
     [[ -z $before ]]

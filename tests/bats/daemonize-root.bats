@@ -202,3 +202,16 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
     refused "" -u nobody -p sticky/hard
     [[ $(<mine/file) == 4194304 && $(stat -c '%U %a' mine/file) == "root 600" ]]
 }
+
+@test "a program for the output that cannot be run is 125, with -u too" {
+    need_namespaces
+    : >plain
+    for user in "" "-u nobody"; do
+        # shellcheck disable=SC2086 # words
+        run --separate-stderr unshare -m sh -c '
+            mount --bind plain /bin/sh || exit
+            exec "$@"' sh daemonize $user -p app.pid -o '|cat' sleep 1000
+        [[ $status -eq 125 && $stderr == "daemonize: |cat: "*"permission denied" && ! -e app.pid ]] ||
+            fail "$user: $status $stderr"
+    done
+}

@@ -192,6 +192,9 @@ END
     [[ ! -e app.pid ]]
 }
 
+# hangs: a process has become the user, or a thread of it has.
+hangs() { cat /proc/[0-9]*/task/*/status 2>/dev/null | grep -q "^Uid:.$user.$user.$user"; }
+
 @test "a file system that never answers: root's start can be interrupted, and leaves nothing" {
     fuse theirs/m "$user" mute
     for args in "-c theirs/m sleep 1000" "theirs/m/run"; do
@@ -199,7 +202,6 @@ END
         daemonize -u "$user:$user" -w 0 -p app.pid -l app.lock $args 3>&- 2>messages &
         starting=$!
         eventually 10 test -e app.pid
-        hangs() { cat /proc/[0-9]*/task/*/status 2>/dev/null | grep -q "^Uid:.$user.$user.$user"; }
         eventually 10 hangs
         interrupt
         [[ ! -e app.lock ]] || fail "$(<messages)"
@@ -208,6 +210,23 @@ END
         pidkill app.pid
         rm app.lock
     done
+}
+
+@test "a restart that a file system never answers: TERM to the supervisor ends it, and is no failure" {
+    mkdir real
+    ln -s real dir
+    fuse theirs/m mute
+    daemonize_u -s -r -R 2 -p app.pid -o log -c dir sleep 1000
+    pid=$(<app.pid)
+    supervisor=$(stat_field "$pid" 4)
+    ln -sfn theirs/m dir
+    kill -KILL "$pid"
+    eventually 10 reaped "$pid"
+    eventually 10 hangs
+    kill -TERM "$supervisor"
+    eventually 10 not alive "$supervisor"
+    [[ ! -e app.pid ]]
+    [[ $(<log) == "daemonize: sleep: pid $pid ended: killed by SIGKILL after "*" s; starting it again" ]] || fail "$(<log)"
 }
 
 @test "a command that becomes a FIFO just before daemonize reads its first line" {

@@ -125,6 +125,23 @@ seconds='after [0-9]+\.[0-9] s'
     done
 }
 
+@test "-s: a start that fails leaves no zombie to an init that reaps nobody" {
+    need_python
+    for command in /no/such "sh -c false"; do
+        # It becomes a subreaper, waits for daemonize alone, and must be without a child then.
+        # shellcheck disable=SC2086 # words
+        run_it "$PYTHON" -c '
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+status = subprocess.call(sys.argv[1:])
+try:
+    print("left:", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print(status)' daemonize -s -w 100 $command
+        [[ $output == @(127|3) ]] || fail "$output"
+    done
+}
+
 @test "-s -w and -n return when the command runs" {
     supervise -w 0.1 sleep 1000
     pidkill app.pid
@@ -809,6 +826,25 @@ END
     done
 }
 
+@test "-r: relative parts of PATH are the caller's directories at a restart too" {
+    mkdir sub
+    printf '#!/bin/sh\nexec sleep 1000\n' | tee app >sub/app
+    chmod 755 app sub/app
+    users=("")
+    ((EUID)) || users+=("-u $TEST_USER")
+    for user in "${users[@]}"; do
+        for part in . "" sub; do
+            # shellcheck disable=SC2086 # words
+            PATH=$part:$PATH daemonize -s -r -R 2 $user -p app.pid -o "$log" app
+            pid=$(<app.pid)
+            kill "$pid"
+            eventually 10 restarted || fail "$user $part: $(<"$log")"
+            [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]
+            pidkill app.pid
+        done
+    done
+}
+
 @test "-r: what the names do not lead to at a restart is a failure like others, until they do" {
     mkdir dir logs
     supervise -r -R 9 -c dir -e logs/log sleep 1000
@@ -827,6 +863,38 @@ END
     pidkill app.pid
     eventually 10 over
     grep -q "ended: killed by SIGTERM" logs/log
+}
+
+@test "-s: a log that was renamed is held by nobody after HUP and a restart" {
+    supervise -r -e ./app.log sleep 1000
+    mv app.log app.log.1
+    kill -HUP "$supervisor"
+    eventually 10 test -e app.log
+    kill "$pid"
+    eventually 10 restarted
+    run find "/proc/$supervisor/fd" "/proc/$(<app.pid)/fd" -lname "*/app.log.1"
+    [[ -z $output ]] || fail "$output"
+    pidkill app.pid
+}
+
+@test "-s -n: HUP before the command is ready opens the logs anew" {
+    need_python
+    mkfifo go
+    # shellcheck disable=SC2016 # for the inner shell
+    daemonize -s -n 100 -p app.pid -o "$log" sh -c 'read -r x <"$1"; "$2" -c "
+import os, socket
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"])"
+        exec sleep 1000' sh "$T/go" "$PYTHON" &
+    start=$!
+    eventually 10 test -s app.pid
+    mv "$log" renamed
+    supervisor=$(stat_field "$(<app.pid)" 4)
+    kill -HUP "$supervisor"
+    echo >go
+    wait "$start"
+    eventually 10 test -e "$log"
+    pidkill app.pid
+    eventually 10 grep -q "ended: killed by SIGTERM" "$log"
 }
 
 @test "-s: HUP to the supervisor opens the logs anew, for its lines and the next run" {

@@ -215,7 +215,7 @@ hangs() { cat /proc/[0-9]*/task/*/status 2>/dev/null | grep -q "^Uid:.$user.$use
 @test "a restart that a file system never answers: TERM to the supervisor ends it, and is no failure" {
     mkdir real
     ln -s real dir
-    fuse theirs/m mute
+    fuse theirs/m "$user" mute
     daemonize_u -s -r -R 2 -p app.pid -o log -c dir sleep 1000
     pid=$(<app.pid)
     supervisor=$(stat_field "$pid" 4)

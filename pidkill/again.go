@@ -35,8 +35,10 @@ func (j *job) lookAgain(t *target) (again bool) {
 	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
 		j.note(t, "not removed: %s", now)
 		return false
-	case sameDaemon && before.Answer == posix.Between && now.Answer == posix.Escaped && slices.ContainsFunc(now.Kin, inSession(now.Maker)):
-		// The supervisor ended in the middle of writing its next run's number.
+	case sameDaemon && now.Answer == posix.Escaped && (before.Answer == posix.Escaped ||
+		before.Answer == posix.Between && slices.ContainsFunc(now.Kin, inSession(now.Maker))):
+		// Who had escaped, and was not to be ended. Or the supervisor ended in
+		// the middle of writing its next run's number.
 		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
 		return false
 	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):

@@ -73,6 +73,71 @@ boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
     [[ ! -e app.pid ]]
 }
 
+# own_lock ORDER [APART]: a program locks app.pid itself, writes its number,
+# starts two processes in groups of their own, and ends. In the order "setsid
+# flock" its session is that of the lock's maker; in the order "flock setsid",
+# that of libbsd's pidfile_open() and daemon(), it is not. Apart, the second
+# process has a session of its own. Sets first and second.
+own_lock() {
+    "$PYTHON" -c '
+import fcntl, os, sys, time
+lock = open("app.pid", "w")
+for step in sys.argv[1:3]:
+    if step == "flock":
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    elif os.fork():
+        os._exit(0)
+    else:
+        os.setsid()
+lock.write("%d\n" % os.getpid()); lock.flush()
+r, w = os.pipe()
+for move in (os.setpgrp, os.setsid if sys.argv[3:] else os.setpgrp):
+    if os.fork() == 0:
+        move(); os.write(w, b"%d\n" % os.getpid()); time.sleep(1000)
+    os.write(1, os.read(r, 9))
+' "$@" </dev/null >both 3>&-
+    both() { [[ $(wc -l <both) -eq 2 ]]; }
+    eventually 10 both
+    { read -r first && read -r second; } <both
+    eventually 10 reaped "$(<app.pid)"
+}
+
+@test "-T, -S: a lock that daemonize did not make proves who is in its maker's session" {
+    need_python
+    for option in -T -S; do
+        own_lock setsid flock
+        run_it pidkill "$option" app.pid
+        gives 0 ""
+        not alive "$first"
+        not alive "$second"
+        [[ ! -e app.pid ]]
+    done
+}
+
+@test "-T, -S: a lock that daemonize did not make: others are left alone and named, and the file stays" {
+    need_python
+    own_lock flock setsid
+    for option in -T -S -nT '-T -s HUP'; do
+        # shellcheck disable=SC2086
+        run_it pidkill $option app.pid
+        [[ $option == *HUP ]] && want=4 || want=3
+        gives $want "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $first $second ends it): $first (*, $second (*" ""
+    done
+    alive "$first"
+    alive "$second"
+    [[ -e app.pid ]]
+    end_all
+
+    own_lock setsid flock apart
+    run_it pidkill -T app.pid
+    gives 3 "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $second ends it): $second (*
+pidkill: app.pid: still alive (pidkill -g $second ends it): $second (*" ""
+    not alive "$first"
+    alive "$second"
+    [[ -e app.pid ]]
+    end_all
+}
+
 @test "a record lock of the daemon's own on its pidfile: it runs" {
     need_python
     # As atd, smbd, qemu and every classic lockfile() do, in place of the flock

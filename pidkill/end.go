@@ -104,6 +104,11 @@ func (j *job) end(targets []*target) {
 			}
 			return t.err != nil
 		})
+		for _, t := range targets { // the same daemon may have its own pidfile beside its supervisor's
+			if t.sameAs != nil && t.sameAs.err == nil {
+				j.askSupervisor(t)
+			}
+		}
 		j.runSchedule(left)
 		left = slices.DeleteFunc(left, func(t *target) bool {
 			return t.err != nil || !j.lookAgain(t)
@@ -114,8 +119,8 @@ func (j *job) end(targets []*target) {
 	}
 	for _, t := range targets {
 		if t.sameAs != nil {
-			if t.err = t.sameAs.err; t.err == nil {
-				j.lookAgain(t)
+			if t.err = t.sameAs.err; t.err == nil && j.lookAgain(t) {
+				t.err = t.survived(errStillAlive)
 			}
 		}
 	}

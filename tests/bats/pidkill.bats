@@ -522,6 +522,19 @@ pidkill: app.pid: group $pid: still alive: *"
     [[ ! -e app.pid && ! -e b.pid ]]
 }
 
+@test "two pidfiles of one supervised daemon, its own and the supervisor's: it is not started again" {
+    for operands in 'app.pid sup.pid' 'sup.pid app.pid'; do
+        daemonize -s -r -m 022 -p sup.pid -c "$T" sh -c 'echo $$ >app.new; mv app.new app.pid; exec sleep 1000'
+        pid=$(<sup.pid)
+        eventually 10 test -e app.pid
+        # shellcheck disable=SC2086
+        run_it pidkill $operands
+        expect 0
+        nothing_left
+        [[ ! -e app.pid && ! -e sup.pid ]]
+    done
+}
+
 @test "operands that are one file do not wait for each other's lock" {
     # Nor is that lock taken for a start's.
     echo 4194304 >a.pid

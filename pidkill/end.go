@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,8 +38,9 @@ func (j *job) explain(targets []*target) {
 		case err != nil:
 			t.err = err
 		case len(pids) == 0:
-			t.err = errNotRunning
+			t.err = cmp.Or(t.partly(), errNotRunning)
 		default:
+			t.err = t.partly()
 			fmt.Fprintf(j.out, "%s: would send %s to %s: %s\n", t.name, signals, t.set.name, posix.DescribeAll(pids))
 		}
 	}

@@ -46,8 +46,9 @@ func (j *job) lookAgain(t *target) (again bool) {
 		if t.set, t.err = j.daemonSet(t); t.err == nil {
 			t.err = j.check(t)
 		}
-		if errors.Is(t.err, errNotRunning) {
-			j.clear(t)
+		if errors.Is(t.err, errNotRunning) { // it has ended since
+			j.removed(t, t.file.Remove(t.daemon))
+			j.reportEscaped(t, nil)
 		}
 		return t.err == nil
 	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session

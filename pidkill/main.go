@@ -137,10 +137,9 @@ func (j *job) conclude(targets []*target) (status int) {
 	return status
 }
 
-// tellNotRunning says once that a daemon does not run, unless it ran until
-// pidkill ended it.
+// tellNotRunning says once that a daemon does not run.
 func (j *job) tellNotRunning(t *target) {
-	if !t.told && !t.ended {
+	if !t.told {
 		j.note(t, "%v", t.err)
 	}
 	t.told = true

@@ -47,6 +47,13 @@ print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
 closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
 traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
 
+# go_on: lets a traced pidkill go on that strace has stopped, as often as it does:
+# it counts the calls of each thread for itself. For eventually.
+go_on() {
+    kill -CONT "$(pgrep -P "$tracer" -x pidkill)" 2>/dev/null
+    not alive "$tracer"
+}
+
 boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
 
 @test "a daemon that detaches once more has escaped: named, never 'not running'" {
@@ -804,6 +811,28 @@ os.read(r, 1)' app.pid
     eventually 10 test -e made
     run_it pidkill app.pid
     [[ $status != 0 || -z $(survivors) ]]
+    end_all
+}
+
+@test "the last of the daemon ends while pidkill looks at the pidfile again: a newcomer is not ended" {
+    need strace
+    # What TERM leaves of it is in a group that another process leads. That is
+    # said between the look and what comes after it, and there pidkill stops.
+    daemonize -p app.pid -c "$T" bash -c 'trap ": >app.pid; exit" TERM; set -m
+        bash -c "sleep 1000 & echo \$! >last.new; for fd in {3..63}; do eval \"exec \$fd>&-\"; done; mv last.new last; wait; sleep 1000" &
+        wait'
+    eventually 10 test -e last
+    strace -f -b execve -qq -o trace -e trace=write -e inject=write:signal=STOP:when=1 pidkill app.pid 2>said 3>&- &
+    tracer=$!
+    eventually 20 grep -q 'only that process is meant' said
+    kill -KILL "$(<last)"
+    eventually 10 reaped "$(<last)"
+    daemonize -p app.pid sleep 1000
+    pid=$(<app.pid)
+    eventually 20 go_on
+    wait "$tracer"
+    alive "$pid"
+    [[ $(<app.pid) == "$pid" ]]
     end_all
 }
 

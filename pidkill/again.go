@@ -125,11 +125,7 @@ func (j *job) removed(t *target, err error) bool {
 func (j *job) clear(t *target) {
 	j.tellNotRunning(t)
 	for range 10 {
-		keep := t.file == nil || t.daemon.Answer == posix.Stranger || t.daemon.Answer == posix.Between
-		if !keep {
-			keep = j.removed(t, t.file.Remove(t.daemon))
-		}
-		if keep {
+		if t.file == nil || t.daemon.Answer == posix.Stranger || j.betweenRuns(t) || j.removed(t, t.file.Remove(t.daemon)) {
 			return
 		}
 		t.close()

@@ -150,10 +150,16 @@ func (j *job) notRunning(t *target) int {
 	switch {
 	case j.status && t.file == nil:
 		return posix.StatusNoFile
-	case j.status || j.mustRun || j.signal != 0 || t.daemon != nil && t.daemon.Answer == posix.Between:
+	case j.status || j.mustRun || j.signal != 0 || j.betweenRuns(t):
 		return posix.StatusNotRunning
 	}
 	return posix.StatusOK
+}
+
+// betweenRuns tells whether the daemon's own process alone was asked for, and its
+// supervisor is about to start that again.
+func (j *job) betweenRuns(t *target) bool {
+	return j.scope == theProcess && t.daemon != nil && t.daemon.Answer == posix.Between
 }
 
 // note says something about an operand, unless -q.

@@ -573,6 +573,30 @@ if os.fork() == 0:
     nothing_left
 }
 
+@test "a supervisor that ends while pidkill looks at it, between two runs: gone, and the file removed" {
+    need strace
+    for signal in TERM KILL; do
+        daemonize -s -r -p app.pid sh -c 'exit 1'
+        between() { run_it pidkill -n app.pid && [[ $output == *supervisor* ]]; }
+        eventually 20 between
+        supervisor=${output##*: }
+        supervisor=${supervisor%% *}
+        # It stops where it asks whose the supervisor is.
+        strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
+            pidkill app.pid 2>said 3>&- &
+        tracer=$!
+        stopped() { [[ -s trace ]]; }
+        eventually 20 stopped
+        kill "-$signal" "$supervisor"
+        eventually 10 not alive "$supervisor"
+        eventually 20 go_on
+        status=0
+        wait "$tracer" || status=$?
+        [[ $status -eq 0 ]] || fail "status $status: $(<said)"
+        [[ $(<said) == "pidkill: app.pid: not running" && ! -e app.pid ]]
+    done
+}
+
 @test "a supervisor killed between fork and write, beside an escapee of the last run" {
     need strace
     daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sleep 1001 & exec sleep 1000'

@@ -29,7 +29,7 @@ func (j *job) lookAgain(t *target) (again bool) {
 	lives := now.Lives() && now.Answer != posix.Escaped
 	escaped := now.Kin // whoever still holds the lock
 	switch {
-	case j.scope == theProcess && lives && (sameDaemon || now.Maker == 0):
+	case j.scope == theProcess && now.Lives() && (sameDaemon || now.Maker == 0):
 		j.note(t, "not removed: it still runs (%s)", now)
 		return false
 	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:

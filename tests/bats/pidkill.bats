@@ -385,6 +385,24 @@ sys.exit(pidkill.wait())' 3>&-
     alive "$(<member)"
 }
 
+@test "-L: the pidfile stays while something of the daemon lives, also outside its group" {
+    daemonize -p app.pid -c "$T" sh -c 'setsid sleep 1000 & echo $! >left; exec sleep 1000'
+    eventually 10 test -s left
+    left=$(<left)
+    eventually 10 is_named "$left" sleep
+    pid=$(<app.pid)
+    run_it pidkill -L app.pid
+    expect 0 "pidkill: app.pid: not removed: it still runs (its lock is held by $left (sleep, user *))"
+    not alive "$pid"
+    [[ $(<app.pid) == "$pid" ]]
+    run_it pidkill -L app.pid
+    expect 4 "pidkill: app.pid: process and group are gone, but others of the daemon live (-T reaches them, or pidkill -g $left): *"
+    run_it pidkill -T app.pid
+    expect 0
+    not alive "$left"
+    [[ ! -e app.pid ]]
+}
+
 @test "the plain call names whoever left the group; -T and -S reach them" {
     daemonize -p app.pid -c "$T" "${awkward[@]}" escape all
     eventually 10 test -s all

@@ -30,10 +30,11 @@ func listAll() (*listing, error) {
 	return c, err
 }
 
-// children tells the children of these processes and of their descendants, by
-// whichever side is cheaper to ask.
+// children tells the children of these processes and of their descendants. Either
+// it asks each for them, where this kernel can tell, or it reads the rows of all
+// others: whichever is cheaper.
 func (c *listing) children(members []int) (of func(pid int) []int, err error) {
-	if 2*len(members) <= len(c.pids) {
+	if _, err := posix.Children(unix.Getpid()); err == nil && 2*len(members) <= len(c.pids) {
 		return func(pid int) []int {
 			list, _ := posix.Children(pid)
 			return list

@@ -136,8 +136,7 @@ func (j *job) runSchedule(left []*target) {
 		if !ok {
 			break
 		}
-		next, _ := j.plan.step(i + 1)
-		left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), next.Signal)
+		left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), j.plan.announce(i+1))
 	}
 	j.progress.clear(j.errs)
 	for _, t := range left {
@@ -173,8 +172,9 @@ func (j *job) send(targets []*target, sig unix.Signal) (left []*target) {
 	return left
 }
 
-// await waits for the targets to end, and returns those that have not.
-func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*target {
+// await waits for the targets to end, and returns those that have not. At the
+// deadline comes what next says.
+func (j *job) await(targets []*target, deadline time.Time, next string) []*target {
 	for len(targets) > 0 {
 		var watches []*posix.Watch
 		for _, t := range targets {

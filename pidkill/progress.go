@@ -24,7 +24,7 @@ func newProgress(quiet bool) progress {
 	return progress{wanted: err == nil && !quiet, began: time.Now()}
 }
 
-func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next unix.Signal) {
+func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next string) {
 	if !p.wanted || len(targets) == 0 || time.Since(p.began) < time.Second {
 		return
 	}
@@ -36,11 +36,7 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 	if n := len(targets) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}
-	then := "giving up"
-	if next != 0 {
-		then = posix.SignalName(next)
-	}
-	line += fmt.Sprintf("; %s in %.0f s", then, time.Until(deadline).Seconds())
+	line += fmt.Sprintf("; %s in %.0f s", next, time.Until(deadline).Seconds())
 	if size, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
 		line = string(posix.Clip([]byte(line), int(size.Col)-1))
 	}

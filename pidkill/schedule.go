@@ -77,6 +77,18 @@ func (p schedule) step(i int) (s posix.Step, ok bool) {
 	return p.steps[i], true
 }
 
+// announce names the i-th step of the plan to who waits for it.
+func (p schedule) announce(i int) string {
+	switch step, ok := p.step(i); {
+	case !ok:
+		return "giving up"
+	case step.Signal == 0:
+		return "the next wait"
+	default:
+		return posix.SignalName(step.Signal)
+	}
+}
+
 // String is the plan as -r takes it.
 func (p schedule) String() string {
 	var words []string

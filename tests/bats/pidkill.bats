@@ -677,6 +677,12 @@ time.sleep(1000)'
     [[ ${shown%status*} == *$'\r\e[K' ]]
 }
 
+@test "on a terminal, a schedule that only waits next does not give up" {
+    start "${awkward[@]}" count "$T/log"
+    shown=$(on_terminal "PATH=$PATH; stty cols 100; cd $T && pidkill -r TERM/1.5/0/1.5/KILL/5 app.pid; echo status \$?")
+    [[ $shown == *"; the next wait in "*"; KILL in "*"status 0"* && $shown != *"giving up"* ]] || fail "$shown"
+}
+
 @test "on a terminal several are one line" {
     start "${awkward[@]}" count "$T/log"
     mv app.pid a.pid

@@ -196,6 +196,18 @@ f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); open(sys.argv[1] + "
     pidkill app.pid
 }
 
+@test "a start in a PID namespace that cannot be seen is one all the same" {
+    need_root
+    need_namespaces
+    need_python
+    : >app.pid
+    python 'f = open("app.pid", "r+"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 0)'
+    run_it unshare -pf --mount-proc --kill-child sh -c 'pidkill -0 app.pid; exec pgtree app.pid' 3>&-
+    gives 4 "pgtree: app.pid: a start or stop is under way, by a process that cannot be seen" \
+        "app.pid: running (a start or stop is under way, by a process that cannot be seen)"
+    kill "$helper"
+}
+
 @test "two PID namespaces share the file: neither the wrong process nor 'not running'" {
     need_root
     need_namespaces

@@ -305,11 +305,9 @@ func (c *config) page(t *table, n *names, stdout io.Writer) *page {
 	g := &page{config: c, names: n, table: t, colored: c.color == "always", width: unlimited}
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			g.colored = g.colored || c.color == "auto" && os.Getenv("NO_COLOR") == "" && !slices.Contains([]string{"", "dumb"}, os.Getenv("TERM"))
 			if size.Col > 0 {
 				g.width = int(size.Col)
-			}
-			if term := os.Getenv("TERM"); c.color == "auto" {
-				g.colored = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func number(name string, reads posix.Fields, value func(*posix.Process) int) col
 
 // parseColumns reads a list of -o.
 func parseColumns(list string) (chosen []*column, err error) {
-	for _, name := range listed(list) {
+	for _, name := range splitList(list) {
 		i := slices.IndexFunc(columns[:], func(c column) bool { return c.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-o: %s: no such column; there are%s", posix.Escape(name), columnNames())

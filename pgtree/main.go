@@ -143,7 +143,7 @@ func (c *config) addColumns(_, list string) error {
 
 // addUsers adds those of a list of -u.
 func (c *config) addUsers(_, list string) error {
-	words := listed(list)
+	words := splitList(list)
 	if len(words) == 0 {
 		return errors.New("-u: no users")
 	}
@@ -173,8 +173,8 @@ func when(arg string) (string, error) {
 	return arg, nil
 }
 
-// listed splits a list as ps(1) does.
-func listed(list string) []string {
+// splitList splits a list as ps(1) does.
+func splitList(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 

@@ -9,12 +9,16 @@ import (
 	"procgroup/internal/posix"
 )
 
-// lookAgain is called when a target has been ended. It asks whose the pidfile is
-// now: what still has the same lock's maker, and is in its session, is of the
-// daemon that was ended, and is the target now. Then it returns true. Otherwise it
-// removes the file. What has another maker is a newcomer's.
+// supervisorPatience is how long a supervisor may take to end, or to start its
+// command once more.
+const supervisorPatience = 5 * time.Second
+
+// lookAgain is called when the processes of a target have ended, and asks whose the
+// pidfile is now. If the lock still has the same maker and a process in that
+// maker's session lives, that is another run of the same daemon: it becomes the
+// target, and the result is true. Otherwise the file is removed, unless the lock
+// has another maker: then it is a newcomer's.
 func (j *job) lookAgain(t *target) (again bool) {
-	t.ended = true
 	if t.file == nil {
 		j.reportEscaped(t, nil)
 		return false
@@ -46,15 +50,14 @@ func (j *job) lookAgain(t *target) (again bool) {
 		if t.set, t.err = j.daemonSet(t); t.err == nil {
 			t.err = j.check(t)
 		}
-		if errors.Is(t.err, errNotRunning) { // it has ended since
-			j.removed(t, t.file.Remove(t.daemon))
-			j.reportEscaped(t, nil)
+		if !errors.Is(t.err, errNotRunning) {
+			return t.err == nil
 		}
-		return t.err == nil
+		t.err = nil // it has ended since
 	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session
 		escaped = []int{now.Process.PID}
 	}
-	j.removed(t, t.file.Remove(before))
+	j.sayRemoved(t, t.file.Remove(t.daemon))
 	j.reportEscaped(t, escaped)
 	return false
 }
@@ -71,23 +74,22 @@ func (j *job) askAgain(t *target) *posix.Daemon {
 	if j.scope == theProcess {
 		s = nil // it goes on
 	}
-	for deadline := time.Now().Add(lastWait); ; {
+	for deadline := time.Now().Add(supervisorPatience); ; {
 		ended := s == nil || s.Wait(100*time.Millisecond)
 		now, err := t.file.Ask(false)
 		if err != nil {
 			if !ended {
-				s.Wait(lastWait)
+				s.Wait(supervisorPatience)
 			}
-			j.removed(t, err)
+			j.sayRemoved(t, err)
 			j.reportEscaped(t, nil)
 			return nil
 		}
 		own := sameMaker(now, t.daemon)
 		late := time.Now().After(deadline)
 		switch {
-		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless):
-			return now
-		case ended && (late || !own || now.Answer != posix.Starting):
+		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless),
+			ended && (late || !own || now.Answer != posix.Starting):
 			return now
 		case ended:
 			time.Sleep(10 * time.Millisecond)
@@ -100,9 +102,9 @@ func (j *job) askAgain(t *target) *posix.Daemon {
 	}
 }
 
-// removed says what became of the pidfile of a daemon that is gone. False: it
+// sayRemoved says what became of the pidfile of a daemon that is gone. False: it
 // may be another daemon's by now.
-func (j *job) removed(t *target, err error) bool {
+func (j *job) sayRemoved(t *target, err error) bool {
 	switch err {
 	case nil:
 		j.say(t, "removed")
@@ -120,12 +122,12 @@ func (j *job) removed(t *target, err error) bool {
 	return true
 }
 
-// clear removes the pidfile of a daemon that did not run. If it has come to be
-// another one's meanwhile, that is looked at.
-func (j *job) clear(t *target) {
+// removeLeftover removes the pidfile of a daemon that did not run. If it has come
+// to be another one's meanwhile, that is looked at.
+func (j *job) removeLeftover(t *target) {
 	j.tellNotRunning(t)
 	for range 10 {
-		if t.file == nil || t.daemon.Answer == posix.Stranger || j.betweenRuns(t) || j.removed(t, t.file.Remove(t.daemon)) {
+		if t.file == nil || t.daemon.Answer == posix.Stranger || j.betweenRuns(t) || j.sayRemoved(t, t.file.Remove(t.daemon)) {
 			return
 		}
 		t.close()

@@ -34,14 +34,11 @@ func (j *job) explain(targets []*target) {
 	}
 	for _, t := range distinct(targets) {
 		pids, err := t.set.living(t.set.may)
-		switch {
-		case err != nil:
-			t.err = err
-		case len(pids) == 0:
-			t.err = cmp.Or(t.partly(), errNotRunning)
-		default:
-			t.err = t.partly()
+		t.err = cmp.Or(err, t.partly())
+		if len(pids) > 0 {
 			fmt.Fprintf(j.out, "%s: would send %s to %s: %s\n", t.name, signals, t.set.name, posix.DescribeAll(pids))
+		} else {
+			t.err = cmp.Or(t.err, errNotRunning)
 		}
 	}
 }
@@ -94,7 +91,7 @@ func (j *job) end(targets []*target) {
 	j.progress = newProgress(j.quiet)
 	for _, t := range targets {
 		if errors.Is(t.err, errNotRunning) {
-			j.clear(t)
+			j.removeLeftover(t)
 		}
 	}
 	left := distinct(targets)
@@ -138,7 +135,7 @@ func (j *job) runSchedule(left []*target) {
 		}
 		left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), j.plan.announce(i+1))
 	}
-	j.progress.clear(j.errs)
+	j.progress.erase(j.errs)
 	for _, t := range left {
 		t.err = t.survived(errStillAlive)
 	}
@@ -164,7 +161,7 @@ func (j *job) send(targets []*target, sig unix.Signal) (left []*target) {
 			}
 			left = append(left, t)
 		case unix.ESRCH:
-			j.gone(t)
+			j.sayGone(t)
 		default:
 			t.err = t.survived(err)
 		}
@@ -188,7 +185,7 @@ func (j *job) await(targets []*target, deadline time.Time, next string) []*targe
 		targets = slices.DeleteFunc(targets, func(t *target) bool {
 			switch {
 			case t.watch.Gone:
-				j.gone(t)
+				j.sayGone(t)
 			case t.watch.Err != nil:
 				t.err = t.watch.Err
 			default:
@@ -204,8 +201,8 @@ func (j *job) await(targets []*target, deadline time.Time, next string) []*targe
 	return targets
 }
 
-// gone is called when nothing is left of the set.
-func (j *job) gone(t *target) {
+// sayGone says with -v that nobody of a set lives any more.
+func (j *job) sayGone(t *target) {
 	are := "is"
 	if t.set.tree != nil && t.set.tree.descend {
 		are = "are"

@@ -44,8 +44,8 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 	p.shown = true
 }
 
-// clear makes room for other messages.
-func (p *progress) clear(w io.Writer) {
+// erase makes room for other messages.
+func (p *progress) erase(w io.Writer) {
 	if p.shown {
 		fmt.Fprint(w, eraseLine)
 		p.shown = false

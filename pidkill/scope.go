@@ -17,9 +17,9 @@ func (j *job) daemonSet(t *target) (*set, error) {
 	process := j.scope == theProcess
 	switch d.Answer {
 	case posix.Gone:
-		return nil, because(errNotRunning, d.Why)
+		return nil, notRunningAs(d.Why)
 	case posix.Stranger:
-		return nil, because(errNotRunning, d.Why+"; the file stays, and the next start takes it over")
+		return nil, notRunningAs(d.Why + "; the file stays, and the next start takes it over")
 	case posix.Unknown:
 		if j.force && d.Empty && !d.Locked {
 			return nil, errNotRunning
@@ -32,7 +32,7 @@ func (j *job) daemonSet(t *target) (*set, error) {
 		return nil, posix.Failf(posix.StatusRefused, "%s, for %v by now", d, patience)
 	case posix.Between:
 		if process || j.signal != 0 {
-			return nil, because(errNotRunning, d.String())
+			return nil, notRunningAs(d.String())
 		}
 		return &set{name: fmt.Sprintf("supervisor %d", d.Supervisor.PID), root: d.Supervisor}, nil
 	case posix.Escaped:
@@ -53,11 +53,12 @@ func (j *job) daemonSet(t *target) (*set, error) {
 	return j.scopeSet(t, g, d.Process)
 }
 
-func because(err error, why string) error {
+// notRunningAs is errNotRunning with a reason, unless that is "".
+func notRunningAs(why string) error {
 	if why == "" {
-		return err
+		return errNotRunning
 	}
-	return fmt.Errorf("%w (%s)", err, why)
+	return fmt.Errorf("%w (%s)", errNotRunning, why)
 }
 
 // groupOf is the group that a daemon's process stands for: its own, unless some

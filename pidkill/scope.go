@@ -111,11 +111,12 @@ func (j *job) scopeSet(t *target, g *posix.Group, h *posix.Handle) (*set, error)
 	return s, nil
 }
 
-// inSession makes a test for members of a session.
+// inSession makes a test for members of a session. All that are of another PID
+// namespace have the number 0 here, which is none.
 func inSession(sid int) func(pid int) bool {
 	return func(pid int) bool {
 		id, err := unix.Getsid(pid)
-		return err == nil && id == sid
+		return err == nil && id == sid && sid != 0
 	}
 }
 

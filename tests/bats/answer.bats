@@ -145,6 +145,21 @@ pidkill: app.pid: still alive (pidkill -g $second ends it): $second (*" ""
     end_all
 }
 
+@test "-T: a session of another PID namespace has the number 0, which proves nothing" {
+    need_root
+    need_namespaces
+    need flock
+    cat >inside <<'END'
+sleep 1000 &
+exec 9>&-
+pidkill -T app.pid; echo "status $?"
+kill -0 $! && echo alive
+END
+    echo 4194303 >app.pid
+    run_it sh -c 'exec 9<>app.pid && flock -n 9 && exec unshare -pf --mount-proc --kill-child bash inside' 3>&-
+    gives 0 "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g * ends it): * (sleep, user root)" $'status 3\nalive'
+}
+
 @test "a record lock of the daemon's own on its pidfile: it runs" {
     need_python
     # As atd, smbd, qemu and every classic lockfile() do, in place of the flock

@@ -128,7 +128,7 @@ for move in (os.setpgrp, os.setsid if sys.argv[3:] else os.setpgrp):
         # shellcheck disable=SC2086
         run_it pidkill $option app.pid
         [[ $option == *HUP ]] && want=4 || want=3
-        gives $want "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $first $second ends it): $first (*, $second (*" ""
+        gives "$want" "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $first $second ends it): $first (*, $second (*" ""
     done
     alive "$first"
     alive "$second"
@@ -600,21 +600,27 @@ if os.fork() == 0:
     nothing_left
 }
 
+# held_between: the supervisor of app.pid is stopped between two runs. Sets
+# supervisor.
+held_between() {
+    [[ $(pidkill -n app.pid 2>&1) =~ \ supervisor\ ([0-9]+): ]] || return
+    supervisor=${BASH_REMATCH[1]}
+    kill -STOP "$supervisor"
+    [[ $(pidkill -n app.pid 2>&1) == *" supervisor $supervisor: "* ]] || { kill -CONT "$supervisor"; return 1; }
+}
+
 @test "a supervisor that ends while pidkill looks at it, between two runs: gone, and the file removed" {
     need strace
     for signal in TERM KILL; do
         daemonize -s -r -p app.pid sh -c 'exit 1'
-        between() { run_it pidkill -n app.pid && [[ $output == *supervisor* ]]; }
-        eventually 20 between
-        supervisor=${output##*: }
-        supervisor=${supervisor%% *}
+        eventually 20 held_between
         # It stops where it asks whose the supervisor is.
         strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
             pidkill app.pid 2>said 3>&- &
         tracer=$!
-        stopped() { [[ -s trace ]]; }
-        eventually 20 stopped
+        eventually 20 grep -qs SIGSTOP trace
         kill "-$signal" "$supervisor"
+        kill -CONT "$supervisor" || :
         eventually 10 not alive "$supervisor"
         eventually 20 go_on
         status=0
@@ -873,9 +879,11 @@ os.read(r, 1)' app.pid
         bash -c "sleep 1000 & echo \$! >last.new; for fd in {3..63}; do eval \"exec \$fd>&-\"; done; mv last.new last; wait; sleep 1000" &
         wait'
     eventually 10 test -e last
-    strace -f -b execve -qq -o trace -e trace=write -e inject=write:signal=STOP:when=1 pidkill app.pid 2>said 3>&- &
+    strace -f -b execve -qq -o trace -P "$T/said" -e trace=write -e inject=write:signal=STOP:when=1 \
+        pidkill app.pid 2>said 3>&- &
     tracer=$!
-    eventually 20 grep -q 'only that process is meant' said
+    eventually 20 grep -qs SIGSTOP trace
+    grep -q 'only that process is meant' said
     kill -KILL "$(<last)"
     eventually 10 reaped "$(<last)"
     daemonize -p app.pid sleep 1000

@@ -54,7 +54,7 @@ func number(name string, reads posix.Fields, value func(*posix.Process) int) col
 
 // parseColumns reads a list of -o.
 func parseColumns(list string) (chosen []*column, err error) {
-	for _, name := range listed(list) {
+	for _, name := range splitList(list) {
 		i := slices.IndexFunc(columns[:], func(c column) bool { return c.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-o: %s: no such column; there are%s", posix.Escape(name), columnNames())
@@ -124,6 +124,7 @@ func args(b []byte, p *posix.Process, n *names) []byte {
 type names struct {
 	utf8  bool // what is beyond ASCII may be shown
 	now   time.Time
+	up    int64          // ticks from when the kernel started until now
 	boot  int64          // when the kernel started, in seconds since the Epoch: btime in proc_stat(5)
 	users map[int]string // by user ID
 	ttys  map[int]string // by device number
@@ -136,6 +137,7 @@ func newNames() *names {
 	return &names{
 		utf8:  posix.UTF8(),
 		now:   now,
+		up:    up.Nano() / (1e9 / posix.HZ),
 		boot:  now.Add(-time.Duration(up.Nano())).Unix(),
 		users: map[int]string{},
 		ttys:  map[int]string{0: "?"},
@@ -191,7 +193,7 @@ func longStart(b []byte, p *posix.Process, n *names) []byte {
 
 // elapsed is how long ago the process started: [[days-]hours:]minutes:seconds.
 func elapsed(b []byte, p *posix.Process, n *names) []byte {
-	s := n.now.Unix() - n.boot - int64(p.Start/posix.HZ)
+	s := max(0, n.up-int64(p.Start)) / posix.HZ // a thread may have started since
 	days, hours, minutes := s/86400, s/3600%24, s/60%60
 	switch {
 	case days > 0:

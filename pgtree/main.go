@@ -143,7 +143,7 @@ func (c *config) addColumns(_, list string) error {
 
 // addUsers adds those of a list of -u.
 func (c *config) addUsers(_, list string) error {
-	words := listed(list)
+	words := splitList(list)
 	if len(words) == 0 {
 		return errors.New("-u: no users")
 	}
@@ -173,8 +173,8 @@ func when(arg string) (string, error) {
 	return arg, nil
 }
 
-// listed splits a list as ps(1) does.
-func listed(list string) []string {
+// splitList splits a list as ps(1) does.
+func splitList(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
@@ -305,11 +305,9 @@ func (c *config) page(t *table, n *names, stdout io.Writer) *page {
 	g := &page{config: c, names: n, table: t, colored: c.color == "always", width: unlimited}
 	if fd, ok := stdout.(posix.FD); ok {
 		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			g.colored = g.colored || c.color == "auto" && os.Getenv("NO_COLOR") == "" && !slices.Contains([]string{"", "dumb"}, os.Getenv("TERM"))
 			if size.Col > 0 {
 				g.width = int(size.Col)
-			}
-			if term := os.Getenv("TERM"); c.color == "auto" {
-				g.colored = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 			}
 		}
 	}

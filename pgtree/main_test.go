@@ -480,9 +480,9 @@ func TestCells(t *testing.T) {
 }
 
 func TestTimes(t *testing.T) {
-	n := &names{boot: 1e9, now: time.Unix(1e9+200000, 0)}
+	n := &names{boot: 1e9, now: time.Unix(1e9+200000, 0), up: 200000 * posix.HZ}
 	for ticks, want := range map[uint64]string{
-		200000 * posix.HZ: "00:00", 199999*posix.HZ + 99: "00:01", 196401 * posix.HZ: "59:59", 196400 * posix.HZ: "01:00:00",
+		200001 * posix.HZ: "00:00", 199999*posix.HZ + 1: "00:00", 199999 * posix.HZ: "00:01", 196401 * posix.HZ: "59:59", 196400 * posix.HZ: "01:00:00",
 		113601 * posix.HZ: "23:59:59", 113600 * posix.HZ: "1-00:00:00", 0: "2-07:33:20",
 	} {
 		if got := string(elapsed(nil, &posix.Process{Start: ticks}, n)); got != want {

@@ -17,21 +17,21 @@ type page struct {
 	colored bool
 	width   int // cells of a line, or unlimited
 
-	columns []fitted // those of config, but for what has no room
-	levels  int      // of art
-	edge    int      // cells that the tree has in the last column
-	buf     []byte   // a line
-	text    []byte   // a cell
+	fitted    []fittedColumn // those of config, but for what has no room
+	levels    int            // of art
+	treeWidth int            // cells that the tree has in the last column
+	buf       []byte         // a line
+	text      []byte         // a cell
 }
 
-// fitted is a column and the cells that it takes; text in the last one takes what
-// it needs, and its width is 0.
-type fitted struct {
+// fittedColumn is a column and the cells that it takes; text in the last one takes
+// what it needs, and its width is 0.
+type fittedColumn struct {
 	*column
 	width int
 }
 
-// The colours repeat what the text says. They are the terminal's own, so that
+// The colors repeat what the text says. They are the terminal's own, so that
 // they suit a light background as well as a dark one.
 const (
 	plain   = "\x1b[m"
@@ -49,7 +49,7 @@ const unlimited = math.MaxInt32
 // Flush.
 func (g *page) print(out *bufio.Writer, f forest) {
 	isTree := func(c *column) bool { return c.name == "tree" }
-	lines := f.lines(!g.noHeading && slices.ContainsFunc(g.config.columns, isTree))
+	lines := f.lines(!g.noHeading && slices.ContainsFunc(g.columns, isTree))
 	g.measure(lines)
 	if g.noHeading || g.short || len(lines) == 1 {
 		lines = lines[1:] // no header
@@ -64,15 +64,15 @@ func (g *page) print(out *bufio.Writer, f forest) {
 // measure makes each column as wide as its widest cell, and then all of them fit
 // the width of the page.
 func (g *page) measure(lines []*node) {
-	for _, c := range g.config.columns {
-		g.columns = append(g.columns, fitted{column: c})
+	for _, c := range g.columns {
+		g.fitted = append(g.fitted, fittedColumn{column: c})
 	}
-	g.levels, g.edge = mostLevels, unlimited
-	depth, last := 0, len(g.columns)-1
+	g.levels, g.treeWidth = mostLevels, unlimited
+	depth, last := 0, len(g.fitted)-1
 	for _, n := range lines {
 		depth = max(depth, int(n.depth))
-		for i := range g.columns {
-			if c := &g.columns[i]; i < last || !c.left {
+		for i := range g.fitted {
+			if c := &g.fitted[i]; i < last || !c.left {
 				cell, _ := g.cell(c.column, n)
 				c.width = max(c.width, posix.Width(cell))
 			}
@@ -89,11 +89,11 @@ func (g *page) fit(depth int) {
 		if !g.shrink || g.room() >= max(40, 2*depth+15) {
 			break
 		}
-		g.columns = slices.DeleteFunc(g.columns, func(c fitted) bool { return c.name == name })
+		g.fitted = slices.DeleteFunc(g.fitted, func(c fittedColumn) bool { return c.name == name })
 	}
-	last := len(g.columns) - 1
+	last := len(g.fitted) - 1
 	room, texts := g.width-last, 0 // that the columns of text share
-	for _, c := range g.columns {
+	for _, c := range g.fitted {
 		if c.left {
 			texts++
 		} else {
@@ -101,43 +101,43 @@ func (g *page) fit(depth int) {
 		}
 	}
 	for i := range last {
-		if c := &g.columns[i]; c.left {
+		if c := &g.fitted[i]; c.left {
 			c.width = min(c.width, max(1, room/texts))
 		}
 	}
-	if g.columns[last].cell != nil {
+	if g.fitted[last].cell != nil {
 		return
 	}
-	g.edge = max(1, g.room())
+	g.treeWidth = max(1, g.room())
 	least := len("a-command-name-")
 	if g.short {
 		least += len("(4194304)")
 	}
-	if 2*depth+least > g.edge {
-		g.levels = max(0, (g.edge-least-len("(48) "))/2)
+	if 2*depth+least > g.treeWidth {
+		g.levels = max(0, (g.treeWidth-least-len("(48) "))/2)
 	}
 }
 
 // room is what the other columns leave to the last on the terminal.
 func (g *page) room() int {
 	room := g.width
-	for _, c := range g.columns[:len(g.columns)-1] {
+	for _, c := range g.fitted[:len(g.fitted)-1] {
 		room -= c.width + 1
 	}
 	return room
 }
 
-// line is the text of a line, until the next call.
+// line is the text of a line. The slice is valid until the next call.
 func (g *page) line(n *node) []byte {
 	g.buf = g.buf[:0]
-	for i := range g.columns {
-		c := &g.columns[i]
+	for i := range g.fitted {
+		c := &g.fitted[i]
 		if i > 0 {
 			g.buf = append(g.buf, ' ')
 		}
 		text, drawn := g.cell(c.column, n)
 		room := c.width
-		if i == len(g.columns)-1 {
+		if i == len(g.fitted)-1 {
 			room = g.room()
 			if n.heading() {
 				// Before a heading all is blank: a long one begins there.
@@ -164,8 +164,8 @@ func (g *page) line(n *node) []byte {
 	return g.buf
 }
 
-// cell is what stands in one column of a line, until the next call. The first
-// bytes of it may be art.
+// cell is what stands in one column of a line. The first bytes of it may be art.
+// The slice is valid until the next call.
 func (g *page) cell(c *column, n *node) (cell []byte, drawn int) {
 	b := g.text[:0]
 	switch {
@@ -236,7 +236,7 @@ func (g *page) heading(b []byte, n *node) []byte {
 func (g *page) command(art []byte, p *posix.Process) []byte {
 	line := commandLine(p)
 	dir, name := program(p.Args)
-	if dir != "" && g.width < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.edge {
+	if dir != "" && g.width < unlimited && posix.Width(posix.AppendEscaped(art, dir+name, g.utf8)) >= g.treeWidth {
 		line = line[len(dir):]
 	}
 	return posix.AppendEscaped(art, line, g.utf8)

@@ -29,8 +29,8 @@ func daemon(path string) (pids []int, err error) {
 	switch {
 	case len(pids) > 0:
 		return pids, nil
-	case d.Answer == posix.Unknown:
-		return nil, posix.Failf(posix.StatusRefused, "%s", d.Why)
+	case d.Answer == posix.Unknown, d.Answer == posix.Starting:
+		return nil, posix.Failf(posix.StatusRefused, "%s", d)
 	case d.Why != "":
 		return nil, errors.New(d.Why)
 	}

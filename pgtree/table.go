@@ -7,31 +7,31 @@ import (
 	"procgroup/internal/posix"
 )
 
-// table is the process table in the order that the views are built in. It
-// knows nothing of the machine: rows in, lines out. A process is named by its
-// position in procs; a set of processes is a bool for each of them.
+// table is the process table in the order that the views are built in. It reads
+// nothing itself: rows that are missing come from unlisted. A process is named by
+// its position in procs; a set of processes is a bool for each of them.
 type table struct {
-	procs   []*posix.Process        // oldest first
-	parents []int                   // position of each one's parent, or -1
-	index   map[int]int             // PID to position
-	threads map[int][]posix.Process // PID to its further threads
-	shown   []bool                  // who is shown, if a target has it
-	hidden  func(pid int) posix.Process
+	procs    []*posix.Process        // oldest first
+	parents  []int                   // position of each one's parent, or -1
+	index    map[int]int             // PID to position
+	threads  map[int][]posix.Process // PID to its further threads
+	shown    []bool                  // who may be shown (user of -u, not ended), where a target has them
+	unlisted func(pid int) posix.Process
 }
 
-// newTable sorts the rows. Hidden tells the IDs of a process that is not among
+// newTable sorts the rows. Unlisted tells the IDs of a process that is not among
 // them, 0 if there is no such process.
 //
 // A row that is younger than its child merely bears the parent's number. So
 // there are no cycles, and a parent always comes before its children.
-func newTable(rows []posix.Process, hidden func(pid int) posix.Process) *table {
+func newTable(rows []posix.Process, unlisted func(pid int) posix.Process) *table {
 	t := &table{
-		procs:   make([]*posix.Process, len(rows)),
-		parents: make([]int, len(rows)),
-		index:   make(map[int]int, len(rows)),
-		threads: map[int][]posix.Process{},
-		shown:   make([]bool, len(rows)),
-		hidden:  hidden,
+		procs:    make([]*posix.Process, len(rows)),
+		parents:  make([]int, len(rows)),
+		index:    make(map[int]int, len(rows)),
+		threads:  map[int][]posix.Process{},
+		shown:    make([]bool, len(rows)),
+		unlisted: unlisted,
 	}
 	for i := range rows {
 		t.procs[i] = &rows[i]
@@ -55,7 +55,7 @@ func (t *table) row(pid int) posix.Process {
 	if i, ok := t.index[pid]; ok {
 		return *t.procs[i]
 	}
-	return t.hidden(pid)
+	return t.unlisted(pid)
 }
 
 // process, session and group are the IDs that a number on the command line can be.

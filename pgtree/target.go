@@ -17,8 +17,10 @@ type target struct {
 	number int   // 0: not a number
 	daemon []int // of a pidfile: the processes that its daemon is known by
 
-	kind kind   // aPage, aProcess; aSession or loneGroup, by its ID
-	id   int    // of the session or group
+	// What was asked for: everything (aPage), single processes (aProcess), or the
+	// session or group that id names (aSession, loneGroup).
+	kind kind
+	id   int
 	in   []bool // the set of those that are shown, by their place in the table
 	err  error  // why it matches nothing
 }
@@ -29,11 +31,11 @@ func (t *target) asks(p *posix.Process) bool {
 	return t.kind == aPage || t.kind == aSession && p.SID == t.id || t.kind == loneGroup && p.PGID == t.id
 }
 
-// match makes the set of all that match, and tells whether it has anybody.
-func (t *target) match(table *table, match func(*posix.Process) bool) bool {
+// match makes the set of all for which is holds, and tells whether it has anybody.
+func (t *target) match(table *table, is func(*posix.Process) bool) bool {
 	t.in = make([]bool, len(table.procs))
 	for i, p := range table.procs {
-		t.in[i] = match(p)
+		t.in[i] = is(p)
 	}
 	return slices.Contains(t.in, true)
 }

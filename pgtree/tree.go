@@ -97,10 +97,10 @@ func groupOf(p *posix.Process) groupID { return groupID{p.SID, p.PGID} }
 // headings are those of one view.
 type headings struct {
 	view
-	roots   map[groupID]int   // how many roots a group has
-	groups  map[int]int       // how many groups of a session have roots
-	group   map[groupID]int32 // the heading of a group: its node, 0 while there is none
-	session map[int]int32     // that of a session
+	rootsOf     map[groupID]int   // how many roots a group has
+	groupsOf    map[int]int       // how many groups of a session have roots
+	groupNode   map[groupID]int32 // the heading of a group: its node, 0 while there is none
+	sessionNode map[int]int32     // that of a session
 }
 
 // countRoots finds out which sessions and groups may need a heading.
@@ -111,8 +111,8 @@ func (v view) countRoots() headings {
 			continue
 		}
 		g := groupOf(p)
-		if h.roots[g]++; h.roots[g] == 1 {
-			h.groups[p.SID]++
+		if h.rootsOf[g]++; h.rootsOf[g] == 1 {
+			h.groupsOf[p.SID]++
 		}
 	}
 	return h
@@ -128,30 +128,30 @@ func (v view) countRoots() headings {
 func (h headings) above(i int) int32 {
 	p := h.procs[i]
 	sid, g := p.SID, groupOf(p)
-	led := h.roots[g] == 1 && p.PID == p.PGID    // its leader's row stands for the group
-	whole := h.groups[sid] == 1 && p.PGID == sid // the group is all of the session
+	led := h.rootsOf[g] == 1 && p.PID == p.PGID    // its leader's row stands for the group
+	whole := h.groupsOf[sid] == 1 && p.PGID == sid // the group is all of the session
 	asked := h.asks(p)
-	var from *posix.Process // below the target, but no part of it
+	var from *posix.Process // the parent, if p is shown only as a descendant of the target
 	if up := h.parents[i]; !asked && up >= 0 && h.in[up] {
 		from = h.procs[up]
 	}
 	switch {
 	case h.kind == aProcess && from == nil:
 		return 0 // asked for: its own row stands for it
-	case h.group[g] != 0:
+	case h.groupNode[g] != 0:
 	case h.kind == loneGroup && asked:
-		h.group[g] = h.hang(0, loneGroup, p, nil)
-	case h.session[sid] == 0 && from != nil && from.SID == sid:
-		h.group[g] = h.hang(0, aGroup, p, from)
+		h.groupNode[g] = h.hang(0, loneGroup, p, nil)
+	case h.sessionNode[sid] == 0 && from != nil && from.SID == sid:
+		h.groupNode[g] = h.hang(0, aGroup, p, from)
 	default:
-		if h.session[sid] == 0 && (h.kind != aPage || !whole || !led) {
-			h.session[sid] = h.hang(0, aSession, p, from)
+		if h.sessionNode[sid] == 0 && (h.kind != aPage || !whole || !led) {
+			h.sessionNode[sid] = h.hang(0, aSession, p, from)
 		}
 		if !whole && !led {
-			h.group[g] = h.hang(h.session[sid], aGroup, p, nil)
+			h.groupNode[g] = h.hang(h.sessionNode[sid], aGroup, p, nil)
 		}
 	}
-	return cmp.Or(h.group[g], h.session[sid])
+	return cmp.Or(h.groupNode[g], h.sessionNode[sid])
 }
 
 // mostLevels of art are drawn; a deeper line says its depth, or the work would

@@ -9,12 +9,16 @@ import (
 	"procgroup/internal/posix"
 )
 
-// lookAgain is called when a target has been ended. It asks whose the pidfile is
-// now: what still has the same lock's maker, and is in its session, is of the
-// daemon that was ended, and is the target now. Then it returns true. Otherwise it
-// removes the file. What has another maker is a newcomer's.
+// supervisorPatience is how long a supervisor may take to end, or to start its
+// command once more.
+const supervisorPatience = 5 * time.Second
+
+// lookAgain is called when the processes of a target have ended, and asks whose the
+// pidfile is now. If the lock still has the same maker and a process in that
+// maker's session lives, that is another run of the same daemon: it becomes the
+// target, and the result is true. Otherwise the file is removed, unless the lock
+// has another maker: then it is a newcomer's.
 func (j *job) lookAgain(t *target) (again bool) {
-	t.ended = true
 	if t.file == nil {
 		j.reportEscaped(t, nil)
 		return false
@@ -29,14 +33,16 @@ func (j *job) lookAgain(t *target) (again bool) {
 	lives := now.Lives() && now.Answer != posix.Escaped
 	escaped := now.Kin // whoever still holds the lock
 	switch {
-	case j.scope == theProcess && lives && (sameDaemon || now.Maker == 0):
+	case j.scope == theProcess && now.Lives() && (sameDaemon || now.Maker == 0):
 		j.note(t, "not removed: it still runs (%s)", now)
 		return false
 	case j.scope == theProcess && now.Answer == posix.Unknown && !now.Empty:
 		j.note(t, "not removed: %s", now)
 		return false
-	case sameDaemon && before.Answer == posix.Between && now.Answer == posix.Escaped && slices.ContainsFunc(now.Kin, inSession(now.Maker)):
-		// The supervisor ended in the middle of writing its next run's number.
+	case sameDaemon && now.Answer == posix.Escaped && (before.Answer == posix.Escaped ||
+		before.Answer == posix.Between && slices.ContainsFunc(now.Kin, inSession(now.Maker))):
+		// Who had escaped, and was not to be ended. Or the supervisor ended in
+		// the middle of writing its next run's number.
 		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
 		return false
 	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
@@ -44,14 +50,14 @@ func (j *job) lookAgain(t *target) (again bool) {
 		if t.set, t.err = j.daemonSet(t); t.err == nil {
 			t.err = j.check(t)
 		}
-		if errors.Is(t.err, errNotRunning) {
-			j.clear(t)
+		if !errors.Is(t.err, errNotRunning) {
+			return t.err == nil
 		}
-		return t.err == nil
+		t.err = nil // it has ended since
 	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session
 		escaped = []int{now.Process.PID}
 	}
-	j.removed(t, t.file.Remove(before))
+	j.sayRemoved(t, t.file.Remove(t.daemon))
 	j.reportEscaped(t, escaped)
 	return false
 }
@@ -68,23 +74,22 @@ func (j *job) askAgain(t *target) *posix.Daemon {
 	if j.scope == theProcess {
 		s = nil // it goes on
 	}
-	for deadline := time.Now().Add(lastWait); ; {
+	for deadline := time.Now().Add(supervisorPatience); ; {
 		ended := s == nil || s.Wait(100*time.Millisecond)
 		now, err := t.file.Ask(false)
 		if err != nil {
 			if !ended {
-				s.Wait(lastWait)
+				s.Wait(supervisorPatience)
 			}
-			j.removed(t, err)
+			j.sayRemoved(t, err)
 			j.reportEscaped(t, nil)
 			return nil
 		}
 		own := sameMaker(now, t.daemon)
 		late := time.Now().After(deadline)
 		switch {
-		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless):
-			return now
-		case ended && (late || !own || now.Answer != posix.Starting):
+		case own && (now.Answer == posix.Running || now.Answer == posix.Leaderless),
+			ended && (late || !own || now.Answer != posix.Starting):
 			return now
 		case ended:
 			time.Sleep(10 * time.Millisecond)
@@ -97,9 +102,9 @@ func (j *job) askAgain(t *target) *posix.Daemon {
 	}
 }
 
-// removed says what became of the pidfile of a daemon that is gone. False: it
+// sayRemoved says what became of the pidfile of a daemon that is gone. False: it
 // may be another daemon's by now.
-func (j *job) removed(t *target, err error) bool {
+func (j *job) sayRemoved(t *target, err error) bool {
 	switch err {
 	case nil:
 		j.say(t, "removed")
@@ -117,16 +122,12 @@ func (j *job) removed(t *target, err error) bool {
 	return true
 }
 
-// clear removes the pidfile of a daemon that did not run. If it has come to be
-// another one's meanwhile, that is looked at.
-func (j *job) clear(t *target) {
+// removeLeftover removes the pidfile of a daemon that did not run. If it has come
+// to be another one's meanwhile, that is looked at.
+func (j *job) removeLeftover(t *target) {
 	j.tellNotRunning(t)
 	for range 10 {
-		keep := t.file == nil || t.daemon.Answer == posix.Stranger || t.daemon.Answer == posix.Between
-		if !keep {
-			keep = j.removed(t, t.file.Remove(t.daemon))
-		}
-		if keep {
+		if t.file == nil || t.daemon.Answer == posix.Stranger || j.betweenRuns(t) || j.sayRemoved(t, t.file.Remove(t.daemon)) {
 			return
 		}
 		t.close()

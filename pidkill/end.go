@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,13 +34,11 @@ func (j *job) explain(targets []*target) {
 	}
 	for _, t := range distinct(targets) {
 		pids, err := t.set.living(t.set.may)
-		switch {
-		case err != nil:
-			t.err = err
-		case len(pids) == 0:
-			t.err = errNotRunning
-		default:
+		t.err = cmp.Or(err, t.partly())
+		if len(pids) > 0 {
 			fmt.Fprintf(j.out, "%s: would send %s to %s: %s\n", t.name, signals, t.set.name, posix.DescribeAll(pids))
+		} else {
+			t.err = cmp.Or(t.err, errNotRunning)
 		}
 	}
 }
@@ -92,7 +91,7 @@ func (j *job) end(targets []*target) {
 	j.progress = newProgress(j.quiet)
 	for _, t := range targets {
 		if errors.Is(t.err, errNotRunning) {
-			j.clear(t)
+			j.removeLeftover(t)
 		}
 	}
 	left := distinct(targets)
@@ -104,6 +103,11 @@ func (j *job) end(targets []*target) {
 			}
 			return t.err != nil
 		})
+		for _, t := range targets { // the same daemon may have its own pidfile beside its supervisor's
+			if t.sameAs != nil && t.sameAs.err == nil {
+				j.askSupervisor(t)
+			}
+		}
 		j.runSchedule(left)
 		left = slices.DeleteFunc(left, func(t *target) bool {
 			return t.err != nil || !j.lookAgain(t)
@@ -114,8 +118,8 @@ func (j *job) end(targets []*target) {
 	}
 	for _, t := range targets {
 		if t.sameAs != nil {
-			if t.err = t.sameAs.err; t.err == nil {
-				j.lookAgain(t)
+			if t.err = t.sameAs.err; t.err == nil && j.lookAgain(t) {
+				t.err = t.survived(errStillAlive)
 			}
 		}
 	}
@@ -129,10 +133,9 @@ func (j *job) runSchedule(left []*target) {
 		if !ok {
 			break
 		}
-		next, _ := j.plan.step(i + 1)
-		left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), next.Signal)
+		left = j.await(j.send(left, step.Signal), time.Now().Add(step.Wait), j.plan.announce(i+1))
 	}
-	j.progress.clear(j.errs)
+	j.progress.erase(j.errs)
 	for _, t := range left {
 		t.err = t.survived(errStillAlive)
 	}
@@ -158,7 +161,7 @@ func (j *job) send(targets []*target, sig unix.Signal) (left []*target) {
 			}
 			left = append(left, t)
 		case unix.ESRCH:
-			j.gone(t)
+			j.sayGone(t)
 		default:
 			t.err = t.survived(err)
 		}
@@ -166,8 +169,9 @@ func (j *job) send(targets []*target, sig unix.Signal) (left []*target) {
 	return left
 }
 
-// await waits for the targets to end, and returns those that have not.
-func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*target {
+// await waits for the targets to end, and returns those that have not. At the
+// deadline comes what next says.
+func (j *job) await(targets []*target, deadline time.Time, next string) []*target {
 	for len(targets) > 0 {
 		var watches []*posix.Watch
 		for _, t := range targets {
@@ -181,7 +185,7 @@ func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*
 		targets = slices.DeleteFunc(targets, func(t *target) bool {
 			switch {
 			case t.watch.Gone:
-				j.gone(t)
+				j.sayGone(t)
 			case t.watch.Err != nil:
 				t.err = t.watch.Err
 			default:
@@ -197,8 +201,8 @@ func (j *job) await(targets []*target, deadline time.Time, next unix.Signal) []*
 	return targets
 }
 
-// gone is called when nothing is left of the set.
-func (j *job) gone(t *target) {
+// sayGone says with -v that nobody of a set lives any more.
+func (j *job) sayGone(t *target) {
 	are := "is"
 	if t.set.tree != nil && t.set.tree.descend {
 		are = "are"

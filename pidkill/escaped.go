@@ -30,10 +30,11 @@ func listAll() (*listing, error) {
 	return c, err
 }
 
-// children tells the children of these processes and of their descendants, by
-// whichever side is cheaper to ask.
+// children tells the children of these processes and of their descendants. Either
+// it asks each for them, where this kernel can tell, or it reads the rows of all
+// others: whichever is cheaper.
 func (c *listing) children(members []int) (of func(pid int) []int, err error) {
-	if 2*len(members) <= len(c.pids) {
+	if _, err := posix.Children(unix.Getpid()); err == nil && 2*len(members) <= len(c.pids) {
 		return func(pid int) []int {
 			list, _ := posix.Children(pid)
 			return list
@@ -71,14 +72,14 @@ func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	}
 	members := slices.Clip(all.groups[s.group.ID])
 	t.watch.Known = members
-	left := map[int]bool{} // whoever has left the group, and whether it descends from a member
+	outside := map[int]bool{} // whoever has left the group, and whether it descends from a member
 	sid, _ := unix.Getsid(s.root.PID)
 	own, _ := unix.Getsid(0)
 	// A session that others lead, as a terminal's, has groups of its own.
 	if sid > 0 && sid != own && (s.has(sid) || !posix.Lives(sid)) {
 		for _, pid := range all.sessions[sid] {
 			if !s.has(pid) {
-				left[pid] = false
+				outside[pid] = false
 			}
 		}
 	}
@@ -88,22 +89,23 @@ func (j *job) findEscaped(t *target, listed func() (*listing, error)) error {
 	}
 	for queue := members; len(queue) > 0; queue = queue[1:] {
 		for _, pid := range children(queue[0]) {
-			if !s.has(pid) && !left[pid] {
-				left[pid] = true
+			if !s.has(pid) && !outside[pid] {
+				outside[pid] = true
 				queue = append(queue, pid)
 			}
 		}
 	}
-	for _, pid := range slices.Sorted(maps.Keys(left)) {
-		if h, err := t.pin(pid); err == nil && (left[pid] || t.after(h)) {
+	for _, pid := range slices.Sorted(maps.Keys(outside)) {
+		if h, err := t.pin(pid); err == nil && (outside[pid] || t.after(h)) {
 			t.escaped = append(t.escaped, h)
 		}
 	}
 	return nil
 }
 
-// after tells whether the group of a process of the daemon's session started
-// after the daemon. That of its logger did not, for one: no escapee.
+// after tells whether the group of h, a process of the daemon's session but not of
+// its group, started after the daemon. The group of the daemon's logger
+// (-o '|command') started before it: the logger has not escaped.
 func (t *target) after(h *posix.Handle) bool {
 	start := h.Start
 	pgid, _ := unix.Getpgid(h.PID)

@@ -35,7 +35,7 @@ type job struct {
 	signal   unix.Signal   // of -s; 0: not given
 	all      bool          // with a signal: to every process of the group
 	scope    scope
-	groups   bool // the operands are process group IDs
+	pgids    bool // -g: the operands are process group IDs
 	status   bool // -0
 	mustRun  bool
 	dryRun   bool
@@ -60,7 +60,7 @@ func (j *job) utility() *posix.Utility {
 			posix.Opt("-9, --kill", "the same as -r KILL/5", posix.Flag(&j.kill)),
 			posix.Opt("-s, --signal SIG", "send SIG once, to the daemon's process, and do nothing else", posix.Value(&j.signal, posix.ParseSignal)),
 			posix.Opt("-a, --all", "with -s: to every process of the group", posix.Flag(&j.all)),
-			posix.Opt("-g, --group", "operands are process group IDs", posix.Flag(&j.groups)),
+			posix.Opt("-g, --group", "operands are process group IDs", posix.Flag(&j.pgids)),
 			posix.Opt("-S, --session", "the whole session", j.reach(theSession)),
 			posix.Opt("-T, --tree", "the group, and all descendants that left it", j.reach(theTree)),
 			posix.Opt("-L, --leader", "the daemon's process alone", j.reach(theProcess)),
@@ -124,7 +124,6 @@ func (j *job) conclude(targets []*target) (status int) {
 	for _, t := range targets {
 		switch {
 		case t.err == nil:
-		case errors.Is(t.err, errNotRunning) && t.ended:
 		case errors.Is(t.err, errNotRunning):
 			j.tellNotRunning(t)
 			status = max(status, j.notRunning(t))
@@ -137,10 +136,9 @@ func (j *job) conclude(targets []*target) (status int) {
 	return status
 }
 
-// tellNotRunning says once that a daemon does not run, unless it ran until
-// pidkill ended it.
+// tellNotRunning says once that a daemon does not run.
 func (j *job) tellNotRunning(t *target) {
-	if !t.told && !t.ended {
+	if !t.told {
 		j.note(t, "%v", t.err)
 	}
 	t.told = true
@@ -151,16 +149,22 @@ func (j *job) notRunning(t *target) int {
 	switch {
 	case j.status && t.file == nil:
 		return posix.StatusNoFile
-	case j.status || j.mustRun || j.signal != 0 || t.daemon != nil && t.daemon.Answer == posix.Between:
+	case j.status || j.mustRun || j.signal != 0 || j.betweenRuns(t):
 		return posix.StatusNotRunning
 	}
 	return posix.StatusOK
 }
 
+// betweenRuns tells whether the daemon's own process alone was asked for, and its
+// supervisor is about to start that again.
+func (j *job) betweenRuns(t *target) bool {
+	return j.scope == theProcess && t.daemon != nil && t.daemon.Answer == posix.Between
+}
+
 // note says something about an operand, unless -q.
 func (j *job) note(t *target, format string, args ...any) {
 	if !j.quiet {
-		j.progress.clear(j.errs)
+		j.progress.erase(j.errs)
 		fmt.Fprintf(j.errs, "pidkill: %s: %s\n", t.name, fmt.Sprintf(format, args...))
 	}
 }
@@ -190,7 +194,7 @@ func parse(args []string) (j *job, err error) {
 			j.plan.steps[0].Wait = j.timeout
 		}
 	}
-	if j.signal != 0 && j.scope == theGroup && !j.groups && !j.all {
+	if j.signal != 0 && j.scope == theGroup && !j.pgids && !j.all {
 		j.scope = theProcess // as a reload is meant
 	}
 	return j, nil
@@ -212,7 +216,7 @@ func (j *job) validate() error {
 	timeout, retry := j.timeout >= 0, j.plan.steps != nil
 	plans := timeout || retry || j.kill
 	switch {
-	case len(j.operands) == 0 && j.groups:
+	case len(j.operands) == 0 && j.pgids:
 		return errors.New("which process group?")
 	case len(j.operands) == 0:
 		return errors.New("which pidfile?")
@@ -228,7 +232,7 @@ func (j *job) validate() error {
 		return errors.New("-a goes with -s: without it the whole group is ended anyway")
 	case j.all && j.scope != theGroup:
 		return fmt.Errorf("-a and -%c: choose one", j.scope)
-	case j.groups && j.scope == theProcess:
+	case j.pgids && j.scope == theProcess:
 		return errors.New("-g and -L: choose one")
 	case j.verbose && j.quiet:
 		return errors.New("-v and -q: choose one")
@@ -238,9 +242,9 @@ func (j *job) validate() error {
 		isNumber := strings.Trim(word, "0123456789") == ""
 		var st unix.Stat_t
 		switch {
-		case j.groups && !isNumber:
+		case j.pgids && !isNumber:
 			return fmt.Errorf("%s: not a process group ID", posix.Escape(word))
-		case !j.groups && isNumber && unix.Lstat(word, &st) == unix.ENOENT:
+		case !j.pgids && isNumber && unix.Lstat(word, &st) == unix.ENOENT:
 			return fmt.Errorf("%s: a number: did you mean -g %s?", word, word)
 		}
 	}

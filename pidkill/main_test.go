@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -208,5 +210,25 @@ func TestStatuses(t *testing.T) {
 		if status, out, errs := pidkill(append([]string{"-q"}, append(strings.Fields(test.options), missing)...)...); out+errs != "" {
 			t.Errorf("-q %s: %d %q %q", test.options, status, out, errs)
 		}
+	}
+}
+
+// Without CONFIG_PROC_CHILDREN the kernel does not tell a process's children
+// (proc_pid_task(5)): the table of processes does, however few are asked for.
+func TestChildren(t *testing.T) {
+	defer func(root string) { posix.ProcRoot = root }(posix.ProcRoot)
+	posix.ProcRoot = t.TempDir()
+	c := &listing{pids: []int{10, 20, 30, os.Getpid()}}
+	for _, pid := range c.pids {
+		dir := fmt.Sprintf("%s/%d", posix.ProcRoot, pid)
+		row := fmt.Sprintf("%d (x) S 10 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5\n", pid)
+		if err := cmp.Or(os.MkdirAll(fmt.Sprintf("%s/task/%d", dir, pid), 0o755), os.WriteFile(dir+"/stat", []byte(row), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(c.pids)
+	of, err := c.children([]int{10})
+	if err != nil || !slices.Contains(of(10), 20) || len(of(20)) > 0 {
+		t.Errorf("%v, %v", of(10), err)
 	}
 }

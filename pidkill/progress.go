@@ -24,7 +24,7 @@ func newProgress(quiet bool) progress {
 	return progress{wanted: err == nil && !quiet, began: time.Now()}
 }
 
-func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next unix.Signal) {
+func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next string) {
 	if !p.wanted || len(targets) == 0 || time.Since(p.began) < time.Second {
 		return
 	}
@@ -36,11 +36,7 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 	if n := len(targets) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}
-	then := "giving up"
-	if next != 0 {
-		then = posix.SignalName(next)
-	}
-	line += fmt.Sprintf("; %s in %.0f s", then, time.Until(deadline).Seconds())
+	line += fmt.Sprintf("; %s in %.0f s", next, time.Until(deadline).Seconds())
 	if size, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
 		line = string(posix.Clip([]byte(line), int(size.Col)-1))
 	}
@@ -48,8 +44,8 @@ func (p *progress) show(w io.Writer, targets []*target, deadline time.Time, next
 	p.shown = true
 }
 
-// clear makes room for other messages.
-func (p *progress) clear(w io.Writer) {
+// erase makes room for other messages.
+func (p *progress) erase(w io.Writer) {
 	if p.shown {
 		fmt.Fprint(w, eraseLine)
 		p.shown = false

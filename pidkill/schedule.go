@@ -20,7 +20,7 @@ type schedule struct {
 	loop  int
 }
 
-// lastWait is how long the end of a schedule waits that does not say so.
+// lastWait is how long a schedule waits at its end if it does not say so.
 const lastWait = 5 * time.Second
 
 // parseSchedule reads TERM/10/KILL/5: signals and waits in turn, where a wait
@@ -35,26 +35,20 @@ func parseSchedule(s string) (schedule, error) {
 	}
 	waiting := false // the last word was a signal
 	for _, word := range strings.Split(s, "/") {
-		if word == "forever" {
-			if plan.loop >= 0 {
-				return plan, errors.New("forever: once is enough")
-			}
+		wait, noTime := posix.ParseDuration(word)
+		sig, noSignal := posix.ParseSignal(strings.TrimPrefix(word, "-"))
+		switch {
+		case word == "forever" && plan.loop >= 0:
+			return plan, errors.New("forever: once is enough")
+		case word == "forever":
 			plan.loop, waiting = len(plan.steps), false
-			continue
-		}
-		if waiting {
-			if d, err := posix.ParseDuration(word); err == nil {
-				plan.steps[len(plan.steps)-1].Wait = d
-				waiting = false
-				continue
-			}
-		}
-		sig, err := posix.ParseSignal(strings.TrimPrefix(word, "-"))
-		if err != nil && word != "0" {
+		case waiting && noTime == nil:
+			plan.steps[len(plan.steps)-1].Wait, waiting = wait, false
+		case noSignal == nil, word == "0":
+			plan.steps, waiting = append(plan.steps, posix.Step{Signal: sig}), true
+		default:
 			return plan, fmt.Errorf("%s: expected a signal (TERM/10/KILL/5)", posix.Escape(word))
 		}
-		plan.steps = append(plan.steps, posix.Step{Signal: sig})
-		waiting = true
 	}
 	if waiting && plan.loop < 0 {
 		plan.steps[len(plan.steps)-1].Wait = lastWait
@@ -75,6 +69,18 @@ func (p schedule) step(i int) (s posix.Step, ok bool) {
 		i = p.loop + (i-n)%(n-p.loop)
 	}
 	return p.steps[i], true
+}
+
+// announce names the i-th step of the plan to who waits for it.
+func (p schedule) announce(i int) string {
+	switch step, ok := p.step(i); {
+	case !ok:
+		return "giving up"
+	case step.Signal == 0:
+		return "the next wait"
+	default:
+		return posix.SignalName(step.Signal)
+	}
 }
 
 // String is the plan as -r takes it.

@@ -17,9 +17,9 @@ func (j *job) daemonSet(t *target) (*set, error) {
 	process := j.scope == theProcess
 	switch d.Answer {
 	case posix.Gone:
-		return nil, because(errNotRunning, d.Why)
+		return nil, notRunningAs(d.Why)
 	case posix.Stranger:
-		return nil, because(errNotRunning, d.Why+"; the file stays, and the next start takes it over")
+		return nil, notRunningAs(d.Why + "; the file stays, and the next start takes it over")
 	case posix.Unknown:
 		if j.force && d.Empty && !d.Locked {
 			return nil, errNotRunning
@@ -32,7 +32,7 @@ func (j *job) daemonSet(t *target) (*set, error) {
 		return nil, posix.Failf(posix.StatusRefused, "%s, for %v by now", d, patience)
 	case posix.Between:
 		if process || j.signal != 0 {
-			return nil, because(errNotRunning, d.String())
+			return nil, notRunningAs(d.String())
 		}
 		return &set{name: fmt.Sprintf("supervisor %d", d.Supervisor.PID), root: d.Supervisor}, nil
 	case posix.Escaped:
@@ -53,11 +53,12 @@ func (j *job) daemonSet(t *target) (*set, error) {
 	return j.scopeSet(t, g, d.Process)
 }
 
-func because(err error, why string) error {
+// notRunningAs is errNotRunning with a reason, unless that is "".
+func notRunningAs(why string) error {
 	if why == "" {
-		return err
+		return errNotRunning
 	}
-	return fmt.Errorf("%w (%s)", err, why)
+	return fmt.Errorf("%w (%s)", errNotRunning, why)
 }
 
 // groupOf is the group that a daemon's process stands for: its own, unless some
@@ -110,11 +111,12 @@ func (j *job) scopeSet(t *target, g *posix.Group, h *posix.Handle) (*set, error)
 	return s, nil
 }
 
-// inSession makes a test for members of a session.
+// inSession makes a test for members of a session. All that are of another PID
+// namespace have the number 0 here, which is none.
 func inSession(sid int) func(pid int) bool {
 	return func(pid int) bool {
 		id, err := unix.Getsid(pid)
-		return err == nil && id == sid
+		return err == nil && id == sid && sid != 0
 	}
 }
 
@@ -125,9 +127,10 @@ func (t *target) treeSet(name string, root *posix.Handle, tree *tree) (*set, err
 		if d.Kin == nil {
 			d.Kin, d.Own = t.file.Kin(d.Maker)
 		}
-		for _, pid := range d.Kin { // but a supervisor, or a start that waits
+		for _, pid := range d.Kin {
 			p, err := posix.ReadStat(pid)
-			if err == nil && d.Own && pid != d.Maker && t.file.HeldBy(pid, d.Maker) {
+			// The maker may be a supervisor, or a start that still waits.
+			if err == nil && pid != d.Maker && t.proven(pid) && t.file.HeldBy(pid, d.Maker) {
 				tree.seen[pid] = p.Start
 			}
 		}
@@ -135,6 +138,10 @@ func (t *target) treeSet(name string, root *posix.Handle, tree *tree) (*set, err
 	_, err := tree.list()
 	return &set{name: name, root: root, tree: tree}, err
 }
+
+// proven tells whether a process that holds the lock is the daemon's for sure. A
+// lock that daemonize did not make proves nothing outside its maker's session.
+func (t *target) proven(pid int) bool { return t.daemon.Own || inSession(t.daemon.Maker)(pid) }
 
 // escapedSet: process and group are gone, others of the daemon's live. Whether
 // they are the service itself nobody knows, so they are to be asked for.
@@ -144,33 +151,30 @@ func (j *job) escapedSet(t *target) (*set, error) {
 	switch {
 	case j.status:
 		return nil, nil
-	case j.scope == theTree, j.scope == theSession && j.signal == 0:
-		return j.holderSet(t)
 	case j.signal != 0, j.scope == theProcess:
 		status = posix.StatusRefused
+	}
+	if j.scope == theTree || j.scope == theSession && j.signal == 0 {
+		return j.holderSet(t, status)
 	}
 	return nil, posix.Failf(status, "process and group are gone, but others of the daemon live (-T reaches them, or %s): %s",
 		byGroup(d.Kin), posix.DescribeAll(d.Kin))
 }
 
 // holderSet is the set of those who hold the lock of a daemon whose process and
-// group are gone, with their descendants. A lock that daemonize did not make
-// proves nothing outside its maker's session.
-func (j *job) holderSet(t *target) (*set, error) {
-	var others []int
+// group are gone, with their descendants. If none of them is proven to be the
+// daemon's, the error has this status.
+func (j *job) holderSet(t *target, status int) (*set, error) {
 	d := t.daemon
-	d.Kin = slices.DeleteFunc(d.Kin, func(pid int) bool {
-		strange := !d.Own && !inSession(d.Maker)(pid)
-		if strange {
-			others = append(others, pid)
+	if others := slices.DeleteFunc(slices.Clone(d.Kin), t.proven); len(others) > 0 {
+		err := posix.Failf(status, "left alone, as its lock is not daemonize's (%s ends it): %s", byGroup(others), posix.DescribeAll(others))
+		if len(others) == len(d.Kin) {
+			return nil, err
 		}
-		return strange
-	})
-	if len(others) > 0 {
-		j.note(t, "left alone, as its lock is not daemonize's (%s): %s", byGroup(others), posix.DescribeAll(others))
+		j.note(t, "%v", err)
 	}
 	for _, pid := range d.Kin {
-		if h, err := t.pin(pid); err == nil && t.file.HeldBy(pid, d.Maker) {
+		if h, err := t.pin(pid); err == nil && t.proven(pid) && t.file.HeldBy(pid, d.Maker) {
 			nobody := func(int) bool { return false }
 			return t.treeSet("what left the group", h, &tree{core: nobody, descend: true})
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -54,19 +55,14 @@ func (s *set) watch() *posix.Watch {
 // living lists the members that have not ended and for which is holds.
 func (s *set) living(is func(*posix.Handle) bool) ([]int, error) {
 	pids, err := s.list()
-	if err != nil {
-		return nil, err
-	}
-	alive := pids[:0]
-	for _, pid := range pids {
-		if h, err := posix.Pin(pid); err == nil {
-			if s.has(pid) && !h.Exited() && is(h) {
-				alive = append(alive, pid)
-			}
-			h.Close()
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		h, err := posix.Pin(pid)
+		if err != nil {
+			return true
 		}
-	}
-	return alive, nil
+		defer h.Close()
+		return !s.has(pid) || h.Exited() || !is(h)
+	}), err
 }
 
 // may tells whether a process may be signalled.
@@ -121,8 +117,10 @@ func (s *set) signal(sig unix.Signal) error {
 	return best
 }
 
-// signalOne signals one process, or its group if all of that is to be
-// signalled: while a member is pinned the group's number stays its own.
+// signalOne signals one process, or its whole group if all of that is in the set.
+// The group goes by its number, as kill(2) takes it: that is no other group's
+// while a member has not been reaped, and this process was seen to be one just
+// now.
 func (s *set) signalOne(pid int, sig unix.Signal, done map[int]bool) error {
 	h, err := posix.Pin(pid)
 	if err != nil {

@@ -19,11 +19,10 @@ type target struct {
 	set     *set           // who is to be signalled; nil: nobody, see err
 	err     error          // why not, or what went wrong later
 	sameAs  *target        // an earlier operand with the same set
-	ended   bool           // it ran, and has been ended
-	told    bool           // that it does not run
+	told    bool           // tellNotRunning has said so
 
-	watch   *posix.Watch // follows the set to its end
-	escaped []*posix.Handle
+	watch   *posix.Watch    // follows the set to its end
+	escaped []*posix.Handle // who had left the group before it was signalled (findEscaped)
 	pinned  []*posix.Handle // all that pin returned
 }
 
@@ -83,7 +82,7 @@ func distinct(targets []*target) (some []*target) {
 
 // look finds the set that one operand stands for.
 func (j *job) look(t *target) (err error) {
-	if j.groups {
+	if j.pgids {
 		t.set, err = j.group(t)
 	} else {
 		t.set, err = j.pidfile(t)
@@ -133,7 +132,7 @@ func (j *job) pidfile(t *target) (_ *set, err error) {
 	}
 	switch {
 	case err == unix.ENOENT:
-		return nil, fmt.Errorf("%w (no such file)", errNotRunning)
+		return nil, notRunningAs("no such file")
 	case errors.Is(err, posix.ErrRefused):
 		return nil, fmt.Errorf("%w (-f overrides)", err)
 	case err != nil:
@@ -174,9 +173,10 @@ func (j *job) check(t *target) error {
 	return nil
 }
 
-// supervisorAs is with whose rights the daemon's supervisor is signalled. Root's
-// is one that root has started for this file, whoever controls that: only who
-// may write it can have its record lock.
+// supervisorAs returns with whose rights the supervisor is signalled. A supervisor
+// of root's is signalled as root, whoever controls the pidfile: it holds the
+// file's record lock, which only somebody who may write the file can take, so root
+// has started it for this file.
 func (t *target) supervisorAs() *posix.Identity {
 	var st unix.Stat_t
 	if unix.Stat(fmt.Sprintf("%s/%d", posix.ProcRoot, t.daemon.Supervisor.PID), &st) == nil && st.Uid == 0 {

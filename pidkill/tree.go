@@ -13,9 +13,11 @@ import (
 // descendants break when their parents end, so whoever was seen in the tree once
 // stays in it.
 type tree struct {
-	core    func(pid int) bool // whether a process is in that session or group, which hold whole groups
-	descend bool               // descendants belong to it
-	seen    map[int]uint64     // start times, of all who are in the tree
+	// core tells whether a process is in that session or group. If so, its whole
+	// process group is in the tree, and can be signalled as one.
+	core    func(pid int) bool
+	descend bool           // descendants belong to it
+	seen    map[int]uint64 // start times, of all who are in the tree
 }
 
 // has tells whether a process is in the tree now.

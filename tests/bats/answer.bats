@@ -52,6 +52,13 @@ print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
 closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
 traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
 
+# go_on: lets a traced pidkill go on that strace has stopped, as often as it does:
+# it counts the calls of each thread for itself. For eventually.
+go_on() {
+    kill -CONT "$(pgrep -P "$tracer" -x pidkill)" 2>/dev/null
+    not alive "$tracer"
+}
+
 boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
 
 @test "a daemon that detaches once more has escaped: named, never 'not running'" {
@@ -76,6 +83,86 @@ boot_time() { echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime))); }
     gives 0 ""
     not alive "$it"
     [[ ! -e app.pid ]]
+}
+
+# own_lock ORDER [APART]: a program locks app.pid itself, writes its number,
+# starts two processes in groups of their own, and ends. In the order "setsid
+# flock" its session is that of the lock's maker; in the order "flock setsid",
+# that of libbsd's pidfile_open() and daemon(), it is not. Apart, the second
+# process has a session of its own. Sets first and second.
+own_lock() {
+    "$PYTHON" -c '
+import fcntl, os, sys, time
+lock = open("app.pid", "w")
+for step in sys.argv[1:3]:
+    if step == "flock":
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    elif os.fork():
+        os._exit(0)
+    else:
+        os.setsid()
+lock.write("%d\n" % os.getpid()); lock.flush()
+r, w = os.pipe()
+for move in (os.setpgrp, os.setsid if sys.argv[3:] else os.setpgrp):
+    if os.fork() == 0:
+        move(); os.write(w, b"%d\n" % os.getpid()); time.sleep(1000)
+    os.write(1, os.read(r, 9))
+' "$@" </dev/null >both 3>&-
+    both() { [[ $(wc -l <both) -eq 2 ]]; }
+    eventually 10 both
+    { read -r first && read -r second; } <both
+    eventually 10 reaped "$(<app.pid)"
+}
+
+@test "-T, -S: a lock that daemonize did not make proves who is in its maker's session" {
+    need_python
+    for option in -T -S; do
+        own_lock setsid flock
+        run_it pidkill "$option" app.pid
+        gives 0 ""
+        not alive "$first"
+        not alive "$second"
+        [[ ! -e app.pid ]]
+    done
+}
+
+@test "-T, -S: a lock that daemonize did not make: others are left alone and named, and the file stays" {
+    need_python
+    own_lock flock setsid
+    for option in -T -S -nT '-T -s HUP'; do
+        # shellcheck disable=SC2086
+        run_it pidkill $option app.pid
+        [[ $option == *HUP ]] && want=4 || want=3
+        gives "$want" "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $first $second ends it): $first (*, $second (*" ""
+    done
+    alive "$first"
+    alive "$second"
+    [[ -e app.pid ]]
+    end_all
+
+    own_lock setsid flock apart
+    run_it pidkill -T app.pid
+    gives 3 "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g $second ends it): $second (*
+pidkill: app.pid: still alive (pidkill -g $second ends it): $second (*" ""
+    not alive "$first"
+    alive "$second"
+    [[ -e app.pid ]]
+    end_all
+}
+
+@test "-T: a session of another PID namespace has the number 0, which proves nothing" {
+    need_root
+    need_namespaces
+    need flock
+    cat >inside <<'END'
+sleep 1000 &
+exec 9>&-
+pidkill -T app.pid; echo "status $?"
+kill -0 $! && echo alive
+END
+    echo 4194303 >app.pid
+    run_it sh -c 'exec 9<>app.pid && flock -n 9 && exec unshare -pf --mount-proc --kill-child bash inside' 3>&-
+    gives 0 "pidkill: app.pid: left alone, as its lock is not daemonize's (pidkill -g * ends it): * (sleep, user root)" $'status 3\nalive'
 }
 
 @test "a record lock of the daemon's own on its pidfile: it runs" {
@@ -127,6 +214,18 @@ f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); open(sys.argv[1] + "
     wait "$it"
     alive "$(<app.pid)"
     pidkill app.pid
+}
+
+@test "a start in a PID namespace that cannot be seen is one all the same" {
+    need_root
+    need_namespaces
+    need_python
+    : >app.pid
+    python 'f = open("app.pid", "r+"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 0)'
+    run_it unshare -pf --mount-proc --kill-child sh -c 'pidkill -0 app.pid; exec pgtree app.pid' 3>&-
+    gives 4 "pgtree: app.pid: a start or stop is under way, by a process that cannot be seen" \
+        "app.pid: running (a start or stop is under way, by a process that cannot be seen)"
+    kill "$helper"
 }
 
 @test "two PID namespaces share the file: neither the wrong process nor 'not running'" {
@@ -511,6 +610,36 @@ if os.fork() == 0:
     nothing_left
 }
 
+# held_between: the supervisor of app.pid is stopped between two runs. Sets
+# supervisor.
+held_between() {
+    [[ $(pidkill -n app.pid 2>&1) =~ \ supervisor\ ([0-9]+): ]] || return
+    supervisor=${BASH_REMATCH[1]}
+    kill -STOP "$supervisor"
+    [[ $(pidkill -n app.pid 2>&1) == *" supervisor $supervisor: "* ]] || { kill -CONT "$supervisor"; return 1; }
+}
+
+@test "a supervisor that ends while pidkill looks at it, between two runs: gone, and the file removed" {
+    need strace
+    for signal in TERM KILL; do
+        daemonize -s -r -p app.pid sh -c 'exit 1'
+        eventually 20 held_between
+        # It stops where it asks whose the supervisor is.
+        strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
+            pidkill app.pid 2>said 3>&- &
+        tracer=$!
+        eventually 20 grep -qs SIGSTOP trace
+        kill "-$signal" "$supervisor"
+        kill -CONT "$supervisor" || :
+        eventually 10 not alive "$supervisor"
+        eventually 20 go_on
+        status=0
+        wait "$tracer" || status=$?
+        [[ $status -eq 0 ]] || fail "status $status: $(<said)"
+        [[ $(<said) == "pidkill: app.pid: not running" && ! -e app.pid ]]
+    done
+}
+
 @test "a supervisor killed between fork and write, beside an escapee of the last run" {
     need strace
     daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sleep 1001 & exec sleep 1000'
@@ -749,6 +878,30 @@ os.read(r, 1)' app.pid
     eventually 10 test -e made
     run_it pidkill app.pid
     [[ $status != 0 || -z $(survivors) ]]
+    end_all
+}
+
+@test "the last of the daemon ends while pidkill looks at the pidfile again: a newcomer is not ended" {
+    need strace
+    # What TERM leaves of it is in a group that another process leads. That is
+    # said between the look and what comes after it, and there pidkill stops.
+    daemonize -p app.pid -c "$T" bash -c 'trap ": >app.pid; exit" TERM; set -m
+        bash -c "sleep 1000 & echo \$! >last.new; for fd in {3..63}; do eval \"exec \$fd>&-\"; done; mv last.new last; wait; sleep 1000" &
+        wait'
+    eventually 10 test -e last
+    strace -f -b execve -qq -o trace -P "$T/said" -e trace=write -e inject=write:signal=STOP:when=1 \
+        pidkill app.pid 2>said 3>&- &
+    tracer=$!
+    eventually 20 grep -qs SIGSTOP trace
+    grep -q 'only that process is meant' said
+    kill -KILL "$(<last)"
+    eventually 10 reaped "$(<last)"
+    daemonize -p app.pid sleep 1000
+    pid=$(<app.pid)
+    eventually 20 go_on
+    wait "$tracer"
+    alive "$pid"
+    [[ $(<app.pid) == "$pid" ]]
     end_all
 }
 

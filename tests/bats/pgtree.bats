@@ -648,8 +648,11 @@ terminal() {
     eventually 10 eval '[[ $(stat_field "$pid" 6) == "$pid" ]]'
     terminal 80 "$pid"
     has $'\e[1m'
-    TERM_IS=dumb terminal 80 "$pid"
-    lacks $'\e'
+    for TERM_IS in dumb ''; do
+        terminal 80 "$pid"
+        lacks $'\e'
+    done
+    unset TERM_IS
     TERM_IS='xterm NO_COLOR=1' terminal 80 "$pid"
     lacks $'\e'
     TERM_IS='xterm NO_COLOR=' terminal 80 "$pid"

@@ -144,7 +144,9 @@ def alike(column, value, before, after):
     if column == "stat":  # L, and whether it runs just now
         plain = [text.replace("L", "").translate(str.maketrans("RDI", "SSS")) for text in (value, before, after)]
         return plain[0] in plain[1:]
-    if column in ("time", "etime"):
+    if column == "etime":
+        return seconds(before) <= seconds(value) <= seconds(after)
+    if column == "time":
         return seconds(before) - 1 <= seconds(value) <= seconds(after) + 1
     # ps writes "?" or a blank for what it will not print.
     return before != after or column in ("comm", "args") and "\\" in value

@@ -84,6 +84,8 @@ mixed_group() {
     theirs() { [[ $(group_members "$child" | wc -l) -eq 2 && $(field "$child" Uid) != 0* ]]; }
     eventually 10 theirs
     root=$(group_members "$child" | grep -vx "$child")
+    run_it as_user "$BIN/pidkill" -n theirs.pid
+    expect 3 "pidkill: theirs.pid: group $child: operation not permitted: $root (sleep, user root)" "theirs.pid: would send * to group $child: $child (sleep, user $TEST_USER)"
     run_it as_user "$BIN/pidkill" -as CONT theirs.pid
     expect 3 "pidkill: theirs.pid: group $child: operation not permitted: $root (sleep, user root)"
     run_it as_user "$BIN/pidkill" -t 0.1 theirs.pid
@@ -98,6 +100,11 @@ mixed_group() {
     expect 4 "pidkill: root.pid: $pid (sleep, user root): operation not permitted; nothing was sent"
     run_it as_user "$BIN/pidkill" -s HUP root.pid
     expect 4 "pidkill: root.pid: $pid (sleep, user root): operation not permitted; nothing was sent"
+    for option in -n -9 '-s HUP'; do
+        # shellcheck disable=SC2086
+        run_it as_user "$BIN/pidkill" $option -g "$pid"
+        expect 3 "pidkill: $pid: group $pid: operation not permitted: $pid (sleep, user root)"
+    done
     [[ -e root.pid ]]
 }
 

@@ -385,6 +385,24 @@ sys.exit(pidkill.wait())' 3>&-
     alive "$(<member)"
 }
 
+@test "-L: the pidfile stays while something of the daemon lives, also outside its group" {
+    daemonize -p app.pid -c "$T" sh -c 'setsid sleep 1000 & echo $! >left; exec sleep 1000'
+    eventually 10 test -s left
+    left=$(<left)
+    eventually 10 is_named "$left" sleep
+    pid=$(<app.pid)
+    run_it pidkill -L app.pid
+    expect 0 "pidkill: app.pid: not removed: it still runs (its lock is held by $left (sleep, user *))"
+    not alive "$pid"
+    [[ $(<app.pid) == "$pid" ]]
+    run_it pidkill -L app.pid
+    expect 4 "pidkill: app.pid: process and group are gone, but others of the daemon live (-T reaches them, or pidkill -g $left): *"
+    run_it pidkill -T app.pid
+    expect 0
+    not alive "$left"
+    [[ ! -e app.pid ]]
+}
+
 @test "the plain call names whoever left the group; -T and -S reach them" {
     daemonize -p app.pid -c "$T" "${awkward[@]}" escape all
     eventually 10 test -s all
@@ -522,6 +540,19 @@ pidkill: app.pid: group $pid: still alive: *"
     [[ ! -e app.pid && ! -e b.pid ]]
 }
 
+@test "two pidfiles of one supervised daemon, its own and the supervisor's: it is not started again" {
+    for operands in 'app.pid sup.pid' 'sup.pid app.pid'; do
+        daemonize -s -r -m 022 -p sup.pid -c "$T" sh -c 'echo $$ >app.new; mv app.new app.pid; exec sleep 1000'
+        pid=$(<sup.pid)
+        eventually 10 test -e app.pid
+        # shellcheck disable=SC2086
+        run_it pidkill $operands
+        expect 0
+        nothing_left
+        [[ ! -e app.pid && ! -e sup.pid ]]
+    done
+}
+
 @test "operands that are one file do not wait for each other's lock" {
     # Nor is that lock taken for a start's.
     echo 4194304 >a.pid
@@ -644,6 +675,12 @@ time.sleep(1000)'
     [[ $shown == *"waiting for group $pid: $pid (python3"*"; KILL in "[12]" s"*"status 0"* ]]
     # It is erased at the end.
     [[ ${shown%status*} == *$'\r\e[K' ]]
+}
+
+@test "on a terminal, a schedule that only waits next does not give up" {
+    start "${awkward[@]}" count "$T/log"
+    shown=$(on_terminal "PATH=$PATH; stty cols 100; cd $T && pidkill -r TERM/1.5/0/1.5/KILL/5 app.pid; echo status \$?")
+    [[ $shown == *"; the next wait in "*"; KILL in "*"status 0"* && $shown != *"giving up"* ]] || fail "$shown"
 }
 
 @test "on a terminal several are one line" {

@@ -241,7 +241,7 @@ END
     unshare -pf --mount-proc --kill-child bash inside 3>&- &
     eventually 10 test -s said
     number=$(<app.pid)
-    daemon=$(pgrep -f '^sleep 1001$')
+    daemon=$(running sleep 1001)
     [[ $daemon != "$number" ]]
     # Outside, who holds the lock is seen.
     run_it pidkill app.pid
@@ -645,9 +645,8 @@ held_between() {
     daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sleep 1001 & exec sleep 1000'
     pid=$(<app.pid)
     supervisor=$(stat_field "$pid" 4)
-    escapee() { pgrep -f '^sleep 1001$'; }
-    eventually 10 escapee
-    first=$(escapee | head -n 1)
+    eventually 10 running sleep 1001
+    first=$(running sleep 1001)
     strace -f -qq -o trace -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:signal=KILL 3>&- 2>/dev/null &
     tracer=$!
     eventually 10 traced

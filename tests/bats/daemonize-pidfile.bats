@@ -376,7 +376,7 @@ time.sleep(1000)'
     start
     status=0
     wait $slow || status=$?
-    [[ $status -eq 1 && $(pgrep_sleeps) == "$pid" && $(<app.pid) == "$pid" ]]
+    [[ $status -eq 1 && $(running sleep 1000) == "$pid" && $(<app.pid) == "$pid" ]]
     refused 1 "already running (pid $pid)"
     end
     # The other way round: the slow one is alone, and makes a new file.
@@ -387,21 +387,13 @@ time.sleep(1000)'
     rm app.pid
     wait $slow
     pid=$(<app.pid)
-    [[ $(pgrep_sleeps) == "$pid" ]]
+    [[ $(running sleep 1000) == "$pid" ]]
     refused 1 "already running (pid $pid)"
     end
 }
 
 # flocked FILE: somebody holds its lock. Trying to take it could get in the way.
 flocked() { grep -q "FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
-
-# pgrep_sleeps: this test's "sleep 1000"s.
-pgrep_sleeps() {
-    local p
-    for p in $(survivors); do
-        [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline") != "sleep 1000 " ]] || echo "$p"
-    done
-}
 
 @test "-l: one instance, nothing is written, whatever the file says" {
     echo "some text" >lock

@@ -72,7 +72,7 @@ fails() {
 @test "-w, -n: what has left the group of a command that failed is named, and pidkill -T ends it" {
     leave='setsid sleep 1000 & while [ "$(ps -o comm= -p $!)" != sleep ]; do :; done'
     run --separate-stderr -3 daemonize -w 60 -p app.pid sh -c "$leave; exit 5"
-    escaped=$(pgrep -xf "sleep 1000" | while read -r pid; do ! grep -qz "^PROCGROUP_TEST=$T$" "/proc/$pid/environ" || echo "$pid"; done)
+    escaped=$(running sleep 1000)
     [[ ${stderr_lines[0]} == "daemonize: app.pid: stays, as it is locked by $escaped (sleep, user $(id -un)): pidkill -T app.pid" ]]
     [[ ${stderr_lines[1]} == "daemonize: sh: pid "*" ended: exit status 5 after "* && ${#stderr_lines[@]} -eq 2 ]]
     run -1 daemonize -p app.pid sleep 1000

@@ -65,12 +65,19 @@ fuse() {
     [[ -c /dev/fuse ]] || skip "needs /dev/fuse"
     mkdir "$1"
     chown "$2" "$1"
+    serve fuse.py "$T/$1" "${@:2}"
+    [[ $(<mounted) == mounted ]] || skip "$(<mounted)"
+}
+
+# serve PROGRAM MOUNTPOINT [ARGUMENT...]: runs a program that mounts a file system
+# and serves it. Its first line is in the file mounted.
+serve() {
+    mount=$2
+    rm -f hold mounted
     mkfifo hold
-    mount=$T/$1
-    "$PYTHON" "$BATS_TEST_DIRNAME/fuse.py" "$mount" "${@:2}" <>hold >mounted 2>&1 3>&- &
+    "$PYTHON" "$BATS_TEST_DIRNAME/$1" "${@:2}" <>hold >mounted 2>&1 3>&- &
     servers=$!
     eventually 10 test -s mounted
-    [[ $(<mounted) == mounted ]] || skip "$(<mounted)"
 }
 unmount() {
     local pid
@@ -237,6 +244,16 @@ survivors() (
 )
 
 nothing_left() { [[ -z $(survivors) ]]; }
+
+# running COMMAND...: the survivors with just this command line. Other tests
+# run the same commands meanwhile. Fails if there are none.
+running() {
+    local pid status=1
+    for pid in $(survivors); do
+        [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") != "$* " ]] || { echo "$pid" && status=0; }
+    done
+    return "$status"
+}
 
 # end_all: kills every process of this test, for tests that end with their
 # daemons running, and do not want to need pidkill.

@@ -517,13 +517,8 @@ END
     need_python
     grep -qw autofs /proc/filesystems || skip "needs autofs"
     mkdir theirs/auto
-    mount=$T/theirs/auto
     for args in "-p theirs/auto/app.pid" "-o theirs/auto/log" "-i theirs/auto/none" "-c theirs/auto"; do
-        rm -f hold mounted
-        mkfifo hold
-        "$PYTHON" "$BATS_TEST_DIRNAME/automount.py" "$mount" "$user" <>hold >mounted 2>&1 3>&- &
-        servers=$!
-        eventually 10 test -s mounted
+        serve automount.py "$T/theirs/auto" "$user"
         [[ $(<mounted) == ready ]] || skip "$(<mounted)"
         # shellcheck disable=SC2086
         run timeout 20 daemonize -u "$user:$user" $args sleep 1000

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -89,7 +90,9 @@ func absolute(cwd, file string) (string, error) {
 	case strings.HasPrefix(file, "/"):
 		return file, nil
 	case cwd == "":
-		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told", posix.Escape(file))
+		_, err := unix.Getwd()
+		err = cmp.Or(err, error(unix.ENOENT)) // by now the current directory is another one
+		return "", posix.Failf(posix.StatusFailed, "%s: relative to the current directory, which cannot be told: %w", posix.Escape(file), err)
 	}
 	return strings.TrimSuffix(cwd, "/") + "/" + strings.TrimPrefix(file, "./"), nil
 }

@@ -14,19 +14,36 @@ import (
 const supervisorPatience = 5 * time.Second
 
 // lookAgain is called when the processes of a target have ended, and asks whose the
-// pidfile is now. If the lock still has the same maker and a process in that
-// maker's session lives, that is another run of the same daemon: it becomes the
-// target, and the result is true. Otherwise the file is removed, unless the lock
-// has another maker: then it is a newcomer's.
+// pidfile is now. If another run of the same daemon lives, it is the target, and
+// the result is true.
 func (j *job) lookAgain(t *target) (again bool) {
 	if t.file == nil {
 		j.reportEscaped(t, nil)
 		return false
 	}
-	now := j.askAgain(t)
-	if now == nil {
-		return false
+	for range rounds {
+		now := j.askAgain(t)
+		if now == nil || !j.isNextRun(t, now) {
+			return false
+		}
+		if t.set, t.err = j.daemonSet(t); t.err == nil {
+			t.err = j.check(t)
+		}
+		if !errors.Is(t.err, errNotRunning) {
+			return t.err == nil
+		}
+		t.err = nil        // it has ended since; its supervisor may not have
+		j.askSupervisor(t) // whom the look before may not have seen
 	}
+	t.err = posix.ErrFleeting
+	return false
+}
+
+// isNextRun tells whether the pidfile is another run's of the same daemon now: the
+// lock still has the same maker, and a process in that maker's session lives. Then
+// that is the target's daemon. Otherwise the file is removed, unless the lock has
+// another maker: then it is a newcomer's.
+func (j *job) isNextRun(t *target, now *posix.Daemon) bool {
 	before := t.daemon
 	defer func() { now.Close() }()
 	sameDaemon := sameMaker(now, before) || before.Answer != posix.Escaped && now.Same(before)
@@ -45,19 +62,13 @@ func (j *job) lookAgain(t *target) (again bool) {
 		// the middle of writing its next run's number.
 		t.err = posix.Failf(posix.StatusSurvived, "%w (%s ends it): %s", errStillAlive, byGroup(now.Kin), posix.DescribeAll(now.Kin))
 		return false
-	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID)):
+	case lives && sameDaemon && (now.Process == nil || now.Same(before) || inSession(now.Maker)(now.Process.PID) || now.Process.Exited()):
 		t.daemon, now = now, before
-		if t.set, t.err = j.daemonSet(t); t.err == nil {
-			t.err = j.check(t)
-		}
-		if !errors.Is(t.err, errNotRunning) {
-			return t.err == nil
-		}
-		t.err = nil // it has ended since
+		return true
 	case lives && sameDaemon: // it emptied its pidfile, and this one had left its session
 		escaped = []int{now.Process.PID}
 	}
-	j.sayRemoved(t, t.file.Remove(t.daemon))
+	j.sayRemoved(t, t.file.Remove(before))
 	j.reportEscaped(t, escaped)
 	return false
 }
@@ -125,10 +136,19 @@ func (j *job) sayRemoved(t *target, err error) bool {
 // removeLeftover removes the pidfile of a daemon that did not run. If it has come
 // to be another one's meanwhile, that is looked at.
 func (j *job) removeLeftover(t *target) {
-	j.tellNotRunning(t)
 	for range 10 {
-		if t.file == nil || t.daemon.Answer == posix.Stranger || j.betweenRuns(t) || j.sayRemoved(t, t.file.Remove(t.daemon)) {
+		switch {
+		case t.file == nil, t.daemon.Answer == posix.Stranger, j.betweenRuns(t):
+			j.tellNotRunning(t)
 			return
+		case t.daemon.Answer == posix.Between, t.daemon.Answer == posix.Escaped:
+			// Who was to be ended has ended by itself. What that has left behind
+			// is asked for anew.
+		default:
+			j.tellNotRunning(t)
+			if j.sayRemoved(t, t.file.Remove(t.daemon)) {
+				return
+			}
 		}
 		t.close()
 		if t.err = j.look(t); !errors.Is(t.err, errNotRunning) {

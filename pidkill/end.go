@@ -112,15 +112,21 @@ func (j *job) end(targets []*target) {
 		left = slices.DeleteFunc(left, func(t *target) bool {
 			return t.err != nil || !j.lookAgain(t)
 		})
+		for _, t := range targets { // each file is looked at when the set that it shares has ended
+			if s := t.sameAs; s != nil && !slices.Contains(left, s) {
+				t.sameAs = nil
+				if t.err = s.err; t.err == nil && j.lookAgain(t) {
+					left = append(left, t)
+				}
+			}
+		}
 	}
 	for _, t := range left {
 		t.err = t.survived(errStillAlive)
 	}
 	for _, t := range targets {
 		if t.sameAs != nil {
-			if t.err = t.sameAs.err; t.err == nil && j.lookAgain(t) {
-				t.err = t.survived(errStillAlive)
-			}
+			t.err = t.sameAs.err
 		}
 	}
 }

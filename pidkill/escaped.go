@@ -121,7 +121,7 @@ func (t *target) after(h *posix.Handle) bool {
 // reportEscaped says who got away and still lives, kin among them, and how to
 // end them now.
 func (j *job) reportEscaped(t *target, kin []int) {
-	pids := kin
+	pids := slices.DeleteFunc(slices.Clone(kin), func(pid int) bool { return !posix.Lives(pid) })
 	for _, h := range t.escaped {
 		if !h.Exited() && !slices.Contains(kin, h.PID) {
 			pids = append(pids, h.PID)

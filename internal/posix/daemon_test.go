@@ -322,8 +322,6 @@ func TestFindDaemonMoved(t *testing.T) {
 	}
 }
 
-// A file from before the boot is of no process that is there, unless its file
-// system is not as old as that.
 func TestSame(t *testing.T) {
 	// Two outdated numbers: number and time are 0 in both answers.
 	a := &Daemon{content: []byte("201\n"), written: time.Unix(0, 0)}
@@ -333,6 +331,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
+// A file from before the boot is of no process that is there, unless its file
+// system is not as old as that.
 func TestBeforeBoot(t *testing.T) {
 	for dir, want := range map[string]Answer{"/dev/shm": Unknown, t.TempDir(): Gone} {
 		var fs unix.Statfs_t

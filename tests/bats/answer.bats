@@ -148,6 +148,22 @@ pidkill: app.pid: still alive (pidkill -g $second ends it): $second (*" ""
     alive "$second"
     [[ -e app.pid ]]
     end_all
+
+    # The one that is proven ends before it is pinned.
+    need strace
+    own_lock setsid flock apart
+    strace -f -b execve -qq -o trace -P "$T/said" -e trace=write -e inject=write:signal=STOP:when=1 pidkill -T app.pid 2>said 3>&- &
+    tracer=$!
+    eventually 20 grep -qs SIGSTOP trace
+    kill -KILL "$first"
+    eventually 10 reaped "$first"
+    eventually 20 go_on
+    status=0
+    wait "$tracer" || status=$?
+    [[ $status -eq 3 && $(<said) == "pidkill: app.pid: left alone, as its lock is not daemonize's "* ]] || fail "status $status: $(<said)"
+    alive "$second"
+    [[ -e app.pid ]]
+    end_all
 }
 
 @test "-T: a session of another PID namespace has the number 0, which proves nothing" {
@@ -636,8 +652,52 @@ held_between() {
         status=0
         wait "$tracer" || status=$?
         [[ $status -eq 0 ]] || fail "status $status: $(<said)"
-        [[ $(<said) == "pidkill: app.pid: not running" && ! -e app.pid ]]
+        [[ $(<said) == "pidkill: app.pid: not running"* && ! -e app.pid ]]
     done
+}
+
+@test "a supervisor that is killed while pidkill looks at it, between two runs: who had escaped is named" {
+    need strace
+    daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sh -c "echo \$\$ >left; exec sleep 1000" & until [ -s left ]; do :; done; exit 1'
+    eventually 20 held_between
+    strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
+        pidkill app.pid 2>said 3>&- &
+    tracer=$!
+    eventually 20 grep -qs SIGSTOP trace
+    kill -KILL "$supervisor"
+    eventually 10 not alive "$supervisor"
+    eventually 20 go_on
+    status=0
+    wait "$tracer" || status=$?
+    [[ $status -eq 3 && $(<said) == "pidkill: app.pid: process and group are gone, but others of the daemon live "*"(sleep, "* ]] ||
+        fail "status $status: $(<said)"
+    pidkill -T app.pid
+    nothing_left
+    [[ ! -e app.pid ]]
+}
+
+@test "a run that ends while pidkill looks at it: its supervisor is waited for" {
+    need strace
+    # It has to read its last lines before it ends. Whatever happens in which
+    # order, pidkill ends all of it, and the next start finds nothing in its way.
+    daemonize -s -r -p app.pid -o '|cat >/dev/null; sleep 2' sleep 1000
+    first=$(<app.pid)
+    supervisor=$(stat_field "$first" 4)
+    calls() { [[ $(grep -cs pidfd_send_signal trace) -ge $1 ]] || not alive "$tracer"; }
+    strace -f -b execve -qq -o trace -e trace=pidfd_send_signal -e inject=pidfd_send_signal:delay_enter=300000 pidkill app.pid 2>said 3>&- &
+    tracer=$!
+    eventually 20 calls 3 # it has pinned supervisor and daemon, and is about to signal them
+    kill -KILL "$first" || :
+    next_run() { second=$(<app.pid) && [[ $second != "$first" ]] || not alive "$tracer"; } 2>/dev/null
+    eventually 20 next_run
+    eventually 20 calls 7 # it has found the next run to live, and pins the supervisor
+    kill -KILL "$second" || :
+    status=0
+    wait "$tracer" || status=$?
+    [[ $status -eq 0 && ! -s said && ! -e app.pid ]] || fail "status $status: $(<said)"
+    not alive "$supervisor"
+    daemonize -p app.pid sleep 1000
+    pidkill app.pid
 }
 
 @test "a supervisor killed between fork and write, beside an escapee of the last run" {

@@ -144,8 +144,8 @@ def alike(column, value, before, after):
     if column == "stat":  # L, and whether it runs just now
         plain = [text.replace("L", "").translate(str.maketrans("RDI", "SSS")) for text in (value, before, after)]
         return plain[0] in plain[1:]
-    if column == "etime":
-        return seconds(before) <= seconds(value) <= seconds(after)
+    if column == "etime":  # older versions of ps subtract whole seconds, and so may have one more
+        return seconds(before) - 1 <= seconds(value) <= seconds(after)
     if column == "time":
         return seconds(before) - 1 <= seconds(value) <= seconds(after) + 1
     # ps writes "?" or a blank for what it will not print.

@@ -553,6 +553,30 @@ pidkill: app.pid: group $pid: still alive: *"
     done
 }
 
+@test "two pidfiles of one supervised daemon, and a run that was just being started: it is ended too" {
+    need strace
+    for operands in 'app.pid sup.pid' 'sup.pid app.pid'; do
+        daemonize -s -r -m 022 -p sup.pid -c "$T" sh -c 'trap "" TERM; echo $$ >app.new; mv app.new app.pid; exec sleep 1000'
+        pid=$(<sup.pid)
+        supervisor=$(stat_field "$pid" 4)
+        eventually 10 test -e app.pid
+        traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
+        strace -f -qq -o writes -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:delay_enter=1500000 3>&- 2>/dev/null &
+        eventually 10 traced
+        # shellcheck disable=SC2086
+        strace -f -b execve -qq -o trace -e trace=getpgid -e inject=getpgid:delay_enter=50000 pidkill -q -t 1 $operands 3>&- &
+        tracer=$!
+        looked_at() { [[ $(grep -c "getpgid($pid)" trace) -ge 4 ]] || not alive "$tracer"; }
+        eventually 20 looked_at 2>/dev/null
+        kill -KILL "$pid" || :
+        wait "$tracer"
+        not alive "$supervisor"
+        [[ ! -e sup.pid ]]
+        rm -f app.pid trace # the second run may have made it anew
+        wait
+    done
+}
+
 @test "operands that are one file do not wait for each other's lock" {
     # Nor is that lock taken for a start's.
     echo 4194304 >a.pid
@@ -679,7 +703,7 @@ time.sleep(1000)'
 
 @test "on a terminal, a schedule that only waits next does not give up" {
     start "${awkward[@]}" count "$T/log"
-    shown=$(on_terminal "PATH=$PATH; stty cols 100; cd $T && pidkill -r TERM/1.5/0/1.5/KILL/5 app.pid; echo status \$?")
+    shown=$(on_terminal "PATH=$PATH; stty cols 100; cd $T && pidkill -r TERM/3/0/3/KILL/5 app.pid; echo status \$?")
     [[ $shown == *"; the next wait in "*"; KILL in "*"status 0"* && $shown != *"giving up"* ]] || fail "$shown"
 }
 

@@ -872,7 +872,7 @@ END
     eventually 10 test -e app.log
     kill "$pid"
     eventually 10 restarted
-    run find "/proc/$supervisor/fd" "/proc/$(<app.pid)/fd" -lname "*/app.log.1"
+    run --separate-stderr find "/proc/$supervisor/fd" "/proc/$(<app.pid)/fd" -lname "*/app.log.1"
     [[ -z $output ]] || fail "$output"
     pidkill app.pid
 }
@@ -886,11 +886,11 @@ import os, socket
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"])"
         exec sleep 1000' sh "$T/go" "$PYTHON" &
     start=$!
-    eventually 10 test -s app.pid
+    eventually 10 grep -qs "[0-9]" app.pid
     mv "$log" renamed
     supervisor=$(stat_field "$(<app.pid)" 4)
     kill -HUP "$supervisor"
-    echo >go
+    timeout 10 sh -c 'echo >go'
     wait "$start"
     eventually 10 test -e "$log"
     pidkill app.pid

@@ -839,7 +839,9 @@ END
             pid=$(<app.pid)
             kill "$pid"
             eventually 10 restarted || fail "$user $part: $(<"$log")"
-            [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]
+            # Not while it executes sleep.
+            path() { [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]; }
+            eventually 10 path
             pidkill app.pid
         done
     done

@@ -285,8 +285,8 @@ ERRNO=126"; exec sleep 1000'
     end_all
     daemonize -c . -n 100 -p app.pid sh -c './say EXTEND_TIMEOUT_USEC=1 "sleep 0.5" READY=1; exec sleep 1000'
     end_all
-    fails 124 "not ready after" -c . -n 2 sh -c './say "sleep 0.1" EXTEND_TIMEOUT_USEC=2000000; exec sleep 1000'
-    [[ $stderr =~ after\ ([0-9]+)\.[0-9]+s$ && ${BASH_REMATCH[1]} -ge 2 ]] # 100 ms late at least
+    fails 124 "not ready after" -c . -n 4 sh -c './say "sleep 0.1" EXTEND_TIMEOUT_USEC=4000000; exec sleep 1000'
+    [[ $stderr =~ after\ ([0-9]+)\.[0-9]+s$ && ${BASH_REMATCH[1]} -ge 4 ]] # 100 ms late at least
 }
 
 @test "NOTIFY_SOCKET is for -n alone" {

@@ -564,10 +564,11 @@ pidkill: app.pid: group $pid: still alive: *"
         strace -f -qq -o writes -p "$supervisor" -e trace=pwrite64 -e inject=pwrite64:delay_enter=1500000 3>&- 2>/dev/null &
         eventually 10 traced
         # shellcheck disable=SC2086
-        strace -f -b execve -qq -o trace -e trace=getpgid -e inject=getpgid:delay_enter=50000 pidkill -q -t 1 $operands 3>&- &
+        strace -f -b execve -qq -o trace -e trace=pidfd_send_signal -e inject=pidfd_send_signal:delay_enter=300000 \
+            pidkill -q -t 1 $operands 3>&- &
         tracer=$!
-        looked_at() { [[ $(grep -c "getpgid($pid)" trace) -ge 4 ]] || not alive "$tracer"; }
-        eventually 20 looked_at 2>/dev/null
+        looked_at() { [[ $(grep -cs pidfd_send_signal trace) -ge 6 ]] || not alive "$tracer"; }
+        eventually 20 looked_at # it has looked at both files, and is about to signal
         kill -KILL "$pid" || :
         wait "$tracer"
         not alive "$supervisor"

@@ -621,7 +621,7 @@ if os.fork() == 0:
     gives 0
     [[ ! -e app.pid ]]
     not alive "$supervisor"
-    kill "$tracer" 2>/dev/null || :
+    kill -KILL "$tracer" 2>/dev/null || :
     wait "$tracer" || :
     nothing_left
 }
@@ -712,7 +712,7 @@ held_between() {
     eventually 10 traced
     kill -KILL "$pid"
     eventually 10 not alive "$supervisor"
-    kill "$tracer" # which lets go of the new run
+    kill -KILL "$tracer" # which lets go of the new run; on TERM strace may wait for that, which waits for strace
     wait "$tracer" || :
     # The new run is the daemon, by its group and session; not the escapee.
     run_it pidkill -0 app.pid

@@ -362,7 +362,7 @@ open("held", "w").close(); time.sleep(1000)' &
     eventually 10 test -e held
     env --default-signal=INT daemonize -w 1 -p app.pid sleep 1000 &
     starter=$!
-    copy() { grep -qs 'daemonize: detached' /proc/[0-9]*/cmdline; }
+    copy() { [[ -n $(pgrep -P "$starter") ]]; }
     eventually 10 copy
     kill -TERM "$starter"
     status=0

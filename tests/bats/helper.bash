@@ -257,12 +257,13 @@ running() {
 
 # end_all: kills every process of this test, for tests that end with their
 # daemons running, and do not want to need pidkill.
-end_all() {
-    local pid
-    for pid in $(survivors); do
-        kill -KILL "$pid" 2>/dev/null || :
-    done
-    eventually 20 nothing_left
+end_all() { eventually 20 all_ended; }
+all_ended() {
+    local left
+    left=$(survivors)
+    # shellcheck disable=SC2086 # words
+    [[ -z $left ]] || { kill -KILL $left 2>/dev/null || :; return 1; }
+    nothing_left # a process has no environment for a moment when it executes a program
 }
 
 # as_user COMMAND...: runs it as an unprivileged user without groups.

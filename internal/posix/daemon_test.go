@@ -322,6 +322,33 @@ func TestFindDaemonMoved(t *testing.T) {
 	}
 }
 
+// Whoever asks whose a file is has it locked for a moment.
+func TestRemoveLocked(t *testing.T) {
+	s := scene{t, filepath.Join(t.TempDir(), "app.pid")}
+	err := ErrBusy
+	for try := 0; try < 10 && err == ErrBusy; try++ { // on a slow machine a moment is long
+		s.write(fmt.Sprintln(s.dead()), time.Now())
+		f, d, findErr := FindDaemon(s.path, false, 0)
+		if findErr != nil {
+			t.Fatal(findErr)
+		}
+		other, openErr := os.Open(s.path)
+		if openErr != nil {
+			t.Fatal(openErr)
+		}
+		if err := flock(int(other.Fd()), unix.LOCK_SH); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*time.Millisecond, func() { other.Close() })
+		err = f.Remove(d)
+		d.Close()
+		f.Close()
+	}
+	if err != nil {
+		t.Errorf("not removed: %v", err)
+	}
+}
+
 func TestSame(t *testing.T) {
 	// Two outdated numbers: number and time are 0 in both answers.
 	a := &Daemon{content: []byte("201\n"), written: time.Unix(0, 0)}

@@ -486,9 +486,20 @@ func (f *Pidfile) Write(pid int) error {
 // start from taking it over. The flock does that where the caller may not write
 // the file. If it is held by what the daemon has left behind, or by a mere
 // reader, the record locks are enough. ErrMoved: the file or the path is a
-// newcomer's. ErrBusy: somebody else removes the file, or starts. ErrLocked: it
-// is locked, and the caller may not write it.
-func (f *Pidfile) Remove(d *Daemon) error {
+// newcomer's. ErrBusy: somebody else has locked it. ErrLocked: what the daemon has
+// left behind has, and the caller may not write it.
+func (f *Pidfile) Remove(d *Daemon) (err error) {
+	// Who asks whose the file is, or finds that it is not to be removed, has it
+	// locked for a moment: that is no reason to leave it.
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if err = f.removeNow(d); err != ErrBusy || time.Since(began) > stableStart {
+			return err
+		}
+	}
+}
+
+// removeNow is Remove where nobody has the file locked for a moment.
+func (f *Pidfile) removeNow(d *Daemon) error {
 	w := *f       // for writing, if the caller may
 	known := true // by whom it is locked, if it is
 	// Unlocked is why the record locks cannot be had.
@@ -520,7 +531,7 @@ func (f *Pidfile) Remove(d *Daemon) error {
 		same := d.Maker != 0 && (!known || maker == d.Maker)
 		switch {
 		case !same && d.Reader == 0 && !h.reader:
-			return ErrMoved
+			return ErrBusy
 		case unlocked != nil:
 			return ErrLocked
 		}

@@ -224,7 +224,9 @@ track() {
 }
 
 # survivors: the live processes of this test, without its own shell. A PID
-# that was tracked counts only with the start time that it had then.
+# that was tracked counts only with the start time that it had then. If there is
+# nobody it looks twice: a process has no environment for a moment when it
+# executes a program, and daemonize may have returned by then.
 survivors() (
     # bats's trap before each command, as in eventually.
     trap - DEBUG
@@ -232,9 +234,12 @@ survivors() (
     # environ; nor may it be in that of grep.
     export -n PROCGROUP_TEST
     pids=() # by number: in order, each once
-    while IFS=/ read -r _ _ pid _; do
-        pids[pid]=
-    done < <(grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ)
+    for _ in 1 2; do
+        while IFS=/ read -r _ _ pid _; do
+            pids[pid]=
+        done < <(grep -lsxzF "PROCGROUP_TEST=$T" /proc/[0-9]*/environ)
+        ((${#pids[@]} == 0)) || break
+    done
     [[ ! -e $T/.tracked ]] || while read -r pid start; do
         ! read_stat "$pid" || [[ ${stat[19]} != "$start" ]] || pids[pid]=
     done <"$T/.tracked"
@@ -263,7 +268,6 @@ all_ended() {
     left=$(survivors)
     # shellcheck disable=SC2086 # words
     [[ -z $left ]] || { kill -KILL $left 2>/dev/null || :; return 1; }
-    nothing_left # a process has no environment for a moment when it executes a program
 }
 
 # as_user COMMAND...: runs it as an unprivileged user without groups.

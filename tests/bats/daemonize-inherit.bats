@@ -7,11 +7,11 @@ load helper
 # hostile SETTING... -- COMMAND...: see hostile.py.
 hostile() { "$PYTHON" "$BATS_TEST_DIRNAME/hostile.py" "$@"; }
 
-# daemon: reads app.pid into pid. The command must be what runs by now.
+# daemon [NAME]: reads app.pid into pid. The command must be what runs by now.
 daemon() {
     [[ $(cat app.pid) =~ ^[0-9]+$ ]]
     pid=$(<app.pid)
-    [[ $(<"/proc/$pid/comm") == "${1:-sleep}" ]]
+    eventually 10 executed "$pid" "${1:-sleep}"
 }
 
 # proper: the process $pid is a daemon as promised.

@@ -180,7 +180,7 @@ end() {
             run strace -f -b execve -o trace -e "inject=clone,clone3,fork,vfork:error=$error:when=$nth+" \
                 daemonize -p app.pid sleep 1000
             case $status in
-                0) [[ $(<"/proc/$(<app.pid)/comm") == sleep ]] ;;
+                0) eventually 10 executed "$(<app.pid)" sleep ;;
                 125) [[ $output == *"cannot start a process: "* && ! -e app.pid ]] ;;
                 2) [[ ! -s app.pid ]] ;;
                 *) fail "$status $output" ;;
@@ -202,7 +202,7 @@ end() {
         run -- setpriv --reuid=54321 --regid=54321 --clear-groups prlimit --nproc="$limit" \
             daemonize -p app.pid sleep 1000
         case $status in
-            0) [[ $(<"/proc/$(<app.pid)/comm") == sleep ]] ;;
+            0) eventually 10 executed "$(<app.pid)" sleep ;;
             *) [[ ! -s app.pid ]] ;; # 2: Go's runtime could not start at all
         esac
         end_all

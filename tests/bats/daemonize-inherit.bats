@@ -360,6 +360,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
         env $value daemonize -w 0.02 -p app.pid sleep 1000
         pid=$(<app.pid)
         track "$pid"
+        eventually 10 executed "$pid"
         [[ $(tr '\0' '\n' <"/proc/$pid/environ" | grep ^GOMAXPROCS || :) == "$value" ]]
         end_all
         rm app.pid
@@ -371,6 +372,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
     [[ $status -eq 0 ]]
     pid=$(<app.pid)
     track "$pid"
+    eventually 10 executed "$pid"
     [[ $(tr '\0' ' ' <"/proc/$pid/environ") == "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin " ]]
     end_all
     for option in "" "-w 0.02"; do
@@ -378,6 +380,7 @@ sys.exit(done.returncode)' sh -c 'daemonize -p app.pid sleep 1000; echo done'
         env -i PATH="$PATH" A=1 daemonize $option -E B=2 -E A=3 -E B=4= -p app.pid sleep 1000
         pid=$(<app.pid)
         track "$pid"
+        eventually 10 executed "$pid"
         [[ $(tr '\0' '\n' <"/proc/$pid/environ" | sort) == $'A=3\nB=4=\nPATH='"$PATH" ]]
         end_all
     done

@@ -81,6 +81,7 @@ for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.s
 
 @test "-u: HOME, USER, LOGNAME and SHELL are that user's" {
     daemonize -u nobody -p app.pid sleep 1000
+    eventually 10 executed "$(<app.pid)" sleep
     tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -E '^(HOME|USER|LOGNAME|SHELL)=' | sort >environment
     home=$(getent passwd nobody | cut -d: -f 6) shell=$(getent passwd nobody | cut -d: -f 7)
     [[ $(<environment) == "HOME=$home"$'\n'"LOGNAME=nobody"$'\n'"SHELL=$shell"$'\n'"USER=nobody" ]]

@@ -210,6 +210,7 @@ READY=1"); exec sleep 1000'
     daemonize -v -c . -n 300 -p app.pid sh -c 'read -r x <go; ./say STATUS=heard; exec sleep 1000' 2>said &
     starter=$!
     eventually 10 test -s app.pid
+    eventually 10 executed "$(<app.pid)"
     socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
     # It waits until it was heard, and lives on.
     NOTIFY_SOCKET=$socket ./say READY=1 barrier "sleep 1000" &
@@ -229,6 +230,7 @@ READY=1"); exec sleep 1000'
     daemonize -u nobody -n 300 -p app.pid sleep 1000 &
     starter=$!
     eventually 10 test -s app.pid
+    eventually 10 executed "$(<app.pid)"
     socket=$(tr '\0' '\n' <"/proc/$(<app.pid)/environ" | sed -n 's/^NOTIFY_SOCKET=//p')
     [[ $socket == /run/* ]]
     [[ $(stat -c '%U %a' "$(dirname "$socket")" "$socket") == $'root 711\nroot 666' ]]
@@ -296,6 +298,7 @@ ERRNO=126"; exec sleep 1000'
     eventually 10 has_it
     end_all
     daemonize -w 0.02 -p app.pid sleep 1000
+    eventually 10 executed "$(<app.pid)" sleep
     not grep -qz ^NOTIFY_SOCKET= "/proc/$(<app.pid)/environ"
     end_all
 }

@@ -195,11 +195,11 @@ is_named() {
     read -r name 2>/dev/null <"/proc/$1/comm" && [[ $name == "$2" ]]
 }
 
-# executed PID NAME: it runs a program of that name, and /proc shows its name and
+# executed PID [NAME]: it runs a program, of that name, and /proc shows its name and
 # environment. Daemonize returns when execve(2) cannot fail any more, which is a
 # moment before that: for long where another process has the processor. (Field
 # 51 is env_end.)
-executed() { is_named "$1" "$2" && [[ $(stat_field "$1" 51) != 0 ]]; }
+executed() { [[ $(stat_field "$1" 51) != 0 ]] && { (($# == 1)) || is_named "$1" "$2"; }; }
 
 # group_members PGID, session_members SID: the PIDs that are alive in it.
 group_members() { members "[0-9]+ $1 "; }

@@ -140,10 +140,12 @@ end() {
     printf 'PORT=8000\nNAME="two words"\n' >app.env
     eval "$(recipe "An environment from a file" "s#PATH=#PATH=$BIN:$T/bin:#")"
     [[ -z ${PORT:-} ]]
+    eventually 10 executed "$(<app.pid)"
     tr '\0' '\n' <"/proc/$(<app.pid)/environ" >environment
     grep -qx PORT=8000 environment
     grep -qx "NAME=two words" environment
     track "$(<clean.pid)"
+    eventually 10 executed "$(<clean.pid)"
     [[ $(tr '\0' '\n' <"/proc/$(<clean.pid)/environ" | grep -Ev '^(_|PWD|SHLVL|OLDPWD)=' | sort) == LANG=C$'\n'PATH=* ]]
     end app.pid
     end clean.pid
@@ -154,6 +156,8 @@ end() {
     export GIT_DIR=$T/repo.git GIT_INDEX_FILE=$T/index BUILD_ID=17
     git init -q --bare repo.git
     run -0 bash -c "$(recipe "From a git hook, or a job of Jenkins")"
+    eventually 10 executed "$(<app.pid)"
+    eventually 10 executed "$(<job.pid)"
     not grep -qz '^GIT_\(DIR\|INDEX_FILE\)=' "/proc/$(<app.pid)/environ"
     tr '\0' '\n' <"/proc/$(<job.pid)/environ" | grep -qx BUILD_ID=dontKillMe
     end app.pid

@@ -135,8 +135,8 @@ func secondStage(talk int, args []string) (status int) {
 			if err := say(0, ""); err != nil {
 				return fmt.Errorf("cannot talk to the first stage of daemonize: %w", err)
 			}
-			if n, _ := unix.Read(talk, make([]byte, 1)); n != 1 {
-				return errors.New("given up by the first stage of daemonize")
+			if n, err := unix.Read(talk, make([]byte, 1)); n != 1 {
+				return fmt.Errorf("given up by the first stage of daemonize: %w", cmp.Or(err, error(unix.EPIPE)))
 			}
 			return nil
 		})

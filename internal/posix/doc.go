@@ -4,7 +4,8 @@
 //
 // The boundary: a function belongs here when two programs call it, or when it
 // talks to the kernel. It returns; it writes only to a Writer that it is given,
-// never exits, and decides on no policy. Statuses are named here, and given out by each program's run.
+// never exits, and decides on no policy. Statuses are named here, and given out by
+// each program's run.
 //
 // Linux alone is supported: what the programs promise rests on pidfds, /proc,
 // close_range(2) and lock queries, which other systems do not have. What calls the

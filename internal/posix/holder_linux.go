@@ -119,11 +119,12 @@ func distance(pid, maker int) int {
 // maker if it is 0, as far as the caller may see that. Own says that daemonize
 // made the lock: then they all are of the daemon, in whatever session.
 func (f *Pidfile) Kin(maker int) (pids []int, own bool) {
+	caller := self()
 	// A process in the middle of execve(2) may be missed by one look.
 	for looks := 0; looks < 2 && pids == nil; looks++ {
 		all, _ := f.holders(maker)
 		for _, h := range all {
-			if h.pid != self() && (maker == 0 || h.maker == maker) {
+			if h.pid != caller && (maker == 0 || h.maker == maker) {
 				pids, own = append(pids, h.pid), h.noatime
 			}
 		}

@@ -38,9 +38,10 @@ const unusedUID, unusedUID16 = -3, 1<<16 - 3
 //
 // Only the thread that f runs on has these rights, and it ends with f; what f
 // starts as a goroutine does not have them. The real user ID there is one that
-// no process has, the saved one root's: as the sender of a signal such a thread may do what the
-// user may, but the user may neither stop nor kill it. (Kill(2) looks at real
-// and effective ID of the sender, at real and saved ID of the receiver.)
+// no process has, the saved one root's: as the sender of a signal such a thread
+// may do what the user may, but the user may neither stop nor kill it. (Kill(2)
+// looks at real and effective ID of the sender, at real and saved ID of the
+// receiver.)
 func (id *Identity) Do(f func() error) error {
 	if id == nil {
 		return f()

@@ -52,9 +52,23 @@ print('ready', flush=True); time.sleep(1000)" "${@:2}" >said 3>&- &
 closed() { [[ $(fds "$pid") == "0 1 2" ]]; }
 traced() { [[ $(field "$supervisor" TracerPid) != 0 ]]; }
 
-# go_on: lets a traced pidkill go on that strace has stopped, as often as it does:
-# it counts the calls of each thread for itself. For eventually.
-go_on() {
+# hold CALLS PATH [ARGUMENT...]: a pidkill that strace stops at its first of these
+# system calls on the path. Its messages are in the file said.
+hold() {
+    rm -f trace
+    strace -f -b execve -qq -o trace -P "$2" -e trace="$1" -e inject="$1:signal=STOP:when=1" pidkill "${@:3}" 2>said 3>&- &
+    tracer=$!
+    eventually 20 grep -qs SIGSTOP trace
+}
+
+# let_go: lets it go on, as often as strace stops it, which counts the calls of each
+# thread for itself, and sets status.
+let_go() {
+    eventually 20 has_gone_on
+    status=0
+    wait "$tracer" || status=$?
+}
+has_gone_on() {
     kill -CONT "$(pgrep -P "$tracer" -x pidkill)" 2>/dev/null
     not alive "$tracer"
 }
@@ -152,14 +166,10 @@ pidkill: app.pid: still alive (pidkill -g $second ends it): $second (*" ""
     # The one that is proven ends before it is pinned.
     need strace
     own_lock setsid flock apart
-    strace -f -b execve -qq -o trace -P "$T/said" -e trace=write -e inject=write:signal=STOP:when=1 pidkill -T app.pid 2>said 3>&- &
-    tracer=$!
-    eventually 20 grep -qs SIGSTOP trace
+    hold write "$T/said" -T app.pid
     kill -KILL "$first"
     eventually 10 reaped "$first"
-    eventually 20 go_on
-    status=0
-    wait "$tracer" || status=$?
+    let_go
     [[ $status -eq 3 && $(<said) == "pidkill: app.pid: left alone, as its lock is not daemonize's "* ]] || fail "status $status: $(<said)"
     alive "$second"
     [[ -e app.pid ]]
@@ -641,16 +651,11 @@ held_between() {
         daemonize -s -r -p app.pid sh -c 'exit 1'
         eventually 20 held_between
         # It stops where it asks whose the supervisor is.
-        strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
-            pidkill app.pid 2>said 3>&- &
-        tracer=$!
-        eventually 20 grep -qs SIGSTOP trace
+        hold %stat,%fstat "/proc/$supervisor" app.pid
         kill "-$signal" "$supervisor"
         kill -CONT "$supervisor" || :
         eventually 10 not alive "$supervisor"
-        eventually 20 go_on
-        status=0
-        wait "$tracer" || status=$?
+        let_go
         [[ $status -eq 0 ]] || fail "status $status: $(<said)"
         [[ $(<said) == "pidkill: app.pid: not running"* && ! -e app.pid ]]
     done
@@ -660,15 +665,10 @@ held_between() {
     need strace
     daemonize -s -r -p app.pid -c "$T" sh -c 'setsid sh -c "echo \$\$ >left; exec sleep 1000" & until [ -s left ]; do :; done; exit 1'
     eventually 20 held_between
-    strace -f -b execve -qq -o trace -P "/proc/$supervisor" -e trace=%stat,%fstat -e inject=%stat,%fstat:signal=STOP:when=1 \
-        pidkill app.pid 2>said 3>&- &
-    tracer=$!
-    eventually 20 grep -qs SIGSTOP trace
+    hold %stat,%fstat "/proc/$supervisor" app.pid
     kill -KILL "$supervisor"
     eventually 10 not alive "$supervisor"
-    eventually 20 go_on
-    status=0
-    wait "$tracer" || status=$?
+    let_go
     [[ $status -eq 3 && $(<said) == "pidkill: app.pid: process and group are gone, but others of the daemon live "*"(sleep, "* ]] ||
         fail "status $status: $(<said)"
     pidkill -T app.pid
@@ -948,17 +948,14 @@ os.read(r, 1)' app.pid
         bash -c "sleep 1000 & echo \$! >last.new; for fd in {3..63}; do eval \"exec \$fd>&-\"; done; mv last.new last; wait; sleep 1000" &
         wait'
     eventually 10 test -e last
-    strace -f -b execve -qq -o trace -P "$T/said" -e trace=write -e inject=write:signal=STOP:when=1 \
-        pidkill app.pid 2>said 3>&- &
-    tracer=$!
-    eventually 20 grep -qs SIGSTOP trace
+    hold write "$T/said" app.pid
     grep -q 'only that process is meant' said
     kill -KILL "$(<last)"
     eventually 10 reaped "$(<last)"
     daemonize -p app.pid sleep 1000
     pid=$(<app.pid)
-    eventually 20 go_on
-    wait "$tracer"
+    let_go
+    ((status == 0))
     alive "$pid"
     [[ $(<app.pid) == "$pid" ]]
     end_all

@@ -293,9 +293,8 @@ ERRNO=126"; exec sleep 1000'
 
 @test "NOTIFY_SOCKET is for -n alone" {
     NOTIFY_SOCKET=/caller daemonize -p app.pid sleep 1000
-    # The kernel shows it only a moment after execve(2) could not fail any more.
-    has_it() { tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -qx NOTIFY_SOCKET=/caller; }
-    eventually 10 has_it
+    eventually 10 executed "$(<app.pid)" sleep
+    tr '\0' '\n' <"/proc/$(<app.pid)/environ" | grep -qx NOTIFY_SOCKET=/caller
     end_all
     daemonize -w 0.02 -p app.pid sleep 1000
     eventually 10 executed "$(<app.pid)" sleep

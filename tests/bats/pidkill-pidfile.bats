@@ -304,9 +304,9 @@ status 0"
         [[ $started -eq 0 ]] || fail "$delays: daemonize: $started $(<err1)"
         # A daemon that runs has its pidfile; a pidkill that came later may
         # have ended it.
-        running=$(sleepers)
-        if [[ $running ]]; then
-            [[ -e app.pid && $(<app.pid) == "$running" ]] || fail "$delays: $running runs without its pidfile"
+        runs=$(running sleep 1000) || :
+        if [[ $runs ]]; then
+            [[ -e app.pid && $(<app.pid) == "$runs" ]] || fail "$delays: $runs runs without its pidfile"
         else
             [[ ! -e app.pid ]] || fail "$delays: a pidfile without a daemon: $(<app.pid)"
         fi
@@ -329,12 +329,12 @@ status 0"
             # On a machine under load as above.
             wait "${stops[n]}" || [[ $? -eq 4 && $(<"err$((n + 1))") == *": empty" ]] || fail "$? $(cat err?)"
         done
-        running=$(sleepers)
-        if [[ $running ]]; then
-            [[ -e app.pid && $running == "$(<app.pid)" ]] || fail "round $round: $running, and the pidfile: $(cat app.pid)"
+        runs=$(running sleep 1000) || :
+        if [[ $runs ]]; then
+            [[ -e app.pid && $runs == "$(<app.pid)" ]] || fail "round $round: $runs, and the pidfile: $(cat app.pid)"
             pidkill app.pid
         fi
-        [[ ! -e app.pid ]] || fail "round $round: ${running:-nobody}, and the pidfile: $(<app.pid)"
+        [[ ! -e app.pid ]] || fail "round $round: ${runs:-nobody}, and the pidfile: $(<app.pid)"
     done
 }
 
@@ -358,4 +358,4 @@ status 0"
     [[ ! -e app.pid ]]
 }
 
-two_sleep() { [[ $(sleepers | wc -l) -eq 2 ]]; }
+two_sleep() { [[ $(running sleep 1000 | wc -l) -eq 2 ]]; }

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # What pidkill*.bats are made of.
 
+# shellcheck disable=SC2034 # variables are for the files that load this
 load helper
 
 setup() {
     test_setup
     need_python
-    # shellcheck disable=SC2034 # for the files that load this
     awkward=("$PYTHON" "$BATS_TEST_DIRNAME/awkward.py")
 }
 
@@ -47,15 +47,6 @@ deaf_sleepers() {
         is_named "$member" sleep && ((16#$(field "$member" SigIgn) & 1 << 14)) && n=$((n + 1))
     done
     [[ $n -eq $2 ]]
-}
-
-# sleepers: the test's processes of that name. (The programs of the test itself
-# come and go, and carry its mark as well.)
-sleepers() {
-    local pid
-    for pid in $(survivors); do
-        ! is_named "$pid" sleep || echo "$pid"
-    done
 }
 
 # milliseconds since some time.

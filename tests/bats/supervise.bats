@@ -839,9 +839,8 @@ END
             pid=$(<app.pid)
             kill "$pid"
             eventually 10 restarted || fail "$user $part: $(<"$log")"
-            # Not while it executes sleep.
-            path() { [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]; }
-            eventually 10 path
+            eventually 10 executed "$(<app.pid)" sleep
+            [[ $(tr '\0' ' ' <"/proc/$(<app.pid)/environ") == *"PATH=$part:$PATH "* ]]
             pidkill app.pid
         done
     done

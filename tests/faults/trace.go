@@ -357,9 +357,6 @@ func canFail(nr uint64, errno unix.Errno) bool {
 	return !limited || slices.Contains(list, errno)
 }
 
-// statReader is the function that reads the row of a process.
-const statReader = "procgroup/internal/posix.readStat"
-
 // impossible are errors that a call cannot have with such arguments, and some
 // that are no errors but an answer.
 func (h *hit) impossible(errno unix.Errno) bool {
@@ -370,10 +367,6 @@ func (h *hit) impossible(errno unix.Errno) bool {
 		if file, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", h.in, h.args[0])); strings.HasPrefix(file, "pipe:") {
 			return errno != unix.EINTR
 		}
-		fallthrough
-	case unix.SYS_OPENAT:
-		// In /proc: a process that is hidden from the caller.
-		return errno == unix.EPERM && slices.Contains(h.stack, statReader)
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		if h.nr == unix.SYS_FCNTL && slices.Contains([]uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL}, h.args[1]) {
 			return true // of a descriptor that is open
